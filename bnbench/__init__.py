@@ -1,0 +1,39 @@
+"""bnbench: verify and time normalization layers.
+
+The public names load on first use, so that ``import bnbench`` and ``bnbench --help`` cost nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bnbench.arguments import check_arguments as check_arguments
+    from bnbench.model import Array as Array
+    from bnbench.model import Capabilities as Capabilities
+    from bnbench.model import Forward as Forward
+    from bnbench.model import Implementation as Implementation
+    from bnbench.model import Vjp as Vjp
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Array": "bnbench.model",
+    "Capabilities": "bnbench.model",
+    "Forward": "bnbench.model",
+    "Implementation": "bnbench.model",
+    "Vjp": "bnbench.model",
+    "check_arguments": "bnbench.arguments",
+}
+__all__ = ["Array", "Capabilities", "Forward", "Implementation", "Vjp", "__version__", "check_arguments"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,44 @@
+"""The argument check that an implementation may call first: a clear error instead of a wrong number."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bnbench.model import Array
+
+SUPPORTED = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def check_arguments(
+    x: Array, gamma: Array, beta: Array, running_mean: Array, running_var: Array, *, training: bool
+) -> None:
+    """Refuse what is not a batch normalization's arguments.
+
+    Raises TypeError when ``x`` is not a float32 or float64 array, another array has another dtype,
+    or ``training`` is not a bool; ValueError when ``x`` is not ``(N, C)`` or ``(N, C, *spatial)``
+    up to five dimensions, or another array is not ``(C,)``.
+
+    >>> import numpy as np
+    >>> from bnbench import check_arguments
+    >>> c = np.ones(3)
+    >>> check_arguments(np.ones((4, 2)), c, c, c, c, training=True)
+    Traceback (most recent call last):
+        ...
+    ValueError: gamma has shape (3,), expected (2,): one value for each channel of x
+    """
+    if not isinstance(x, np.ndarray) or x.dtype not in SUPPORTED:
+        raise TypeError(f"x is {_describe(x)}, expected a NumPy array of float32 or float64")
+    if not 2 <= x.ndim <= 5:
+        raise ValueError(f"x has shape {x.shape}, expected (N, C) or (N, C, *spatial) with 2 to 5 dimensions")
+    if training is not True and training is not False:
+        raise TypeError(f"training is {training!r}, expected True or False")
+    channels = (x.shape[1],)
+    for name, a in (("gamma", gamma), ("beta", beta), ("running_mean", running_mean), ("running_var", running_var)):
+        if not isinstance(a, np.ndarray) or a.dtype != x.dtype:
+            raise TypeError(f"{name} is {_describe(a)}, expected a NumPy array of {x.dtype} as x is")
+        if a.shape != channels:
+            raise ValueError(f"{name} has shape {a.shape}, expected {channels}: one value for each channel of x")
+
+
+def _describe(a: object) -> str:
+    return f"an array of {a.dtype}" if isinstance(a, np.ndarray) else f"a {type(a).__name__}"

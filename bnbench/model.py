@@ -1,0 +1,322 @@
+"""The nouns: frozen records that every other room passes around.
+
+Shapes are written as in the rest of the project: ``x`` is ``(N, C)`` or ``(N, C, *spatial)``, per-channel
+arrays are ``(C,)``. Every array of one call has the same dtype, float32 or float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[np.floating[Any]]
+
+Vjp: TypeAlias = Callable[[Array], tuple[Array, Array, Array]]
+"""``vjp(dy) -> (dx, dgamma, dbeta)``: the backward map of one forward call."""
+
+
+class Forward(Protocol):
+    """The boundary: what an implementation is. State is an argument, never a member."""
+
+    def __call__(
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        running_mean: Array,
+        running_var: Array,
+        /,
+        *,
+        training: bool,
+        eps: float,
+        momentum: float,
+    ) -> tuple[Array, tuple[Array, Array], Vjp]:
+        """Return ``y``, the new ``(running_mean, running_var)`` and the backward map."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """Everything a normalization takes that is not an array. ``momentum`` weighs the new batch."""
+
+    training: bool
+    eps: float = 1e-5
+    momentum: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inputs:
+    """The arguments of one forward call: ``x`` ``(N, C, *spatial)``, the others ``(C,)``."""
+
+    x: Array
+    gamma: Array
+    beta: Array
+    running_mean: Array
+    running_var: Array
+    options: Options
+
+
+class Gradients(NamedTuple):
+    """What a vjp returns: ``dx`` shaped as ``x``; ``dgamma`` and ``dbeta`` ``(C,)``."""
+
+    dx: Array
+    dgamma: Array
+    dbeta: Array
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outputs:
+    """What a kernel answers: one ``Gradients`` for each cotangent it was given."""
+
+    y: Array
+    running_mean: Array
+    running_var: Array
+    gradients: tuple[Gradients, ...] = ()
+    mutated: tuple[str, ...] = ()
+    """Names of the arguments that the call changed in place (none, if it is well behaved)."""
+
+
+class Kernel(Protocol):
+    """The only door to an implementation: one forward call, then one vjp call per cotangent.
+
+    Whether the code behind it runs in this process or another can't be told from here.
+    """
+
+    def __call__(self, inputs: Inputs, /, *dys: Array) -> Outputs: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capabilities:
+    """What an implementation declares of itself; checks follow the declaration."""
+
+    dtypes: tuple[str, ...] = ("float32", "float64")
+    ranks: tuple[int, ...] = (2, 3, 4, 5)
+    running_var_ddof: Literal[0, 1] = 0
+    """Divisor ``M - ddof`` of the variance that is *kept*; normalizing always divides by ``M``."""
+    validates: bool = True
+    """Whether wrong shapes, dtypes and modes are refused with TypeError or ValueError."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Implementation:
+    """One implementation of batch normalization, as a plugin module declares it."""
+
+    name: str
+    load: Callable[[], Forward]
+    """Imports what is heavy and returns the forward function."""
+    summary: str = ""
+    capabilities: Capabilities = Capabilities()
+    requires: Mapping[str, str] = field(default_factory=dict)
+    """Modules that ``load`` imports, each with what to do when it is missing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """What a check looks at: an implementation behind its kernel."""
+
+    name: str
+    kernel: Kernel
+    capabilities: Capabilities = Capabilities()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """One point of the grid: a shape, a dtype, a mode, a distribution of ``x`` and the options.
+
+    ``x`` is drawn as ``sd * N(0, 1) + mean``. Printing and parsing are in :mod:`bnbench.cases`.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float64"
+    training: bool = True
+    mean: float = 0.0
+    sd: float = 1.0
+    eps: float = 1e-5
+    momentum: float = 0.1
+    seed: int = 0
+
+    @property
+    def options(self) -> Options:
+        return Options(training=self.training, eps=self.eps, momentum=self.momentum)
+
+    @property
+    def channels(self) -> int:
+        return self.shape[1]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """Evidence: how far one quantity is from what it should be, in which unit, and where.
+
+    ``error`` is in units of ``unit``; the runner fails what does not satisfy ``error <= limit``.
+    """
+
+    quantity: str
+    error: float
+    limit: float
+    unit: str
+    got: float | str
+    expected: float | str
+    index: tuple[int, ...] | None = None
+    """Where the largest error is; None for a quantity that is not an array."""
+    relative: float | None = None
+    """The courses' relative error, max |a - b| / max(1e-8, |a| + |b|): shown, never judged."""
+    trivial: bool = False
+    """Both sides are zero, so that agreement proves nothing."""
+    note: str = ""
+    """What else the evidence says, for example which convention fits instead."""
+
+
+class Status(StrEnum):
+    """The verdict on one check of one implementation on one case."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERRORED = "errored"
+    SKIPPED = "skipped"
+    VACUOUS = "vacuous"
+
+
+CheckFunction: TypeAlias = Callable[[Subject, Case], Iterator[Comparison]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """A claim about every implementation. It measures; :mod:`bnbench.runner` judges."""
+
+    code: str
+    name: str
+    group: str
+    claim: str
+    maths: str
+    usual_cause: str
+    mutant: str
+    """The wrong normalization of :mod:`bnbench.mutants` that this check alone catches."""
+    run: CheckFunction
+    training: bool | None = None
+    """The mode it applies to; None for both."""
+    after: tuple[str, ...] = ()
+    """Codes of checks without which this one can't be measured."""
+    needs_validation: bool = False
+    """Applies only to implementations that declare ``validates``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One verdict with its evidence. ``comparisons`` is empty when nothing could be measured."""
+
+    implementation: str
+    check: str
+    claim: str
+    case: str
+    status: Status
+    reason: str = ""
+    comparisons: tuple[Comparison, ...] = ()
+    reproduce: str = ""
+    """The one command that shows this finding again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interval:
+    """A median with its confidence interval."""
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """One timing row, beside the ratio to the baseline measured in the same interleaved run."""
+
+    implementation: str
+    case: str
+    operation: Literal["forward_train", "forward_eval", "backward"]
+    seconds: Interval
+    baseline: str
+    ratio: Interval
+    """Baseline time divided by this implementation's time: above 1 is faster than the baseline."""
+    gigabytes_per_second: float
+    """Minimal traffic (each input read once, each output written once) over the median time."""
+    faults_per_call: float
+    rounds: int
+    calls_per_round: int
+    relative_error: float
+    """Largest error of the operation's outputs, relative to the largest value of the reference."""
+    reproduce: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Untimed:
+    """A row that was not timed, and why: failed verification, unsupported, unavailable."""
+
+    implementation: str
+    case: str
+    operation: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImplementationInfo:
+    """An implementation as a report lists it."""
+
+    name: str
+    summary: str
+    capabilities: Capabilities
+    available: bool
+    reason: str = ""
+    """Why it is unavailable and what to do; empty when it is available."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Broken:
+    """A plugin that could not be loaded: always the harness's business, never swallowed."""
+
+    source: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckInfo:
+    """A check as a report lists it."""
+
+    code: str
+    name: str
+    group: str
+    claim: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Environment:
+    """On what a report was made."""
+
+    created: str
+    """UTC, ISO 8601."""
+    bnbench: str
+    python: str
+    platform: str
+    cpu: str
+    cores: int
+    threads: int
+    """Threads that every implementation was allowed."""
+    allocator: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """Everything a run found. All renderings are functions of this record."""
+
+    schema: Literal["bnbench.report/1"] = "bnbench.report/1"
+    environment: Environment
+    implementations: tuple[ImplementationInfo, ...] = ()
+    broken: tuple[Broken, ...] = ()
+    checks: tuple[CheckInfo, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    untimed: tuple[Untimed, ...] = ()
