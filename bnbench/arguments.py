@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnbench.model import Array
-
 SUPPORTED = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def check_arguments(
-    x: Array, gamma: Array, beta: Array, running_mean: Array, running_var: Array, *, training: bool
+    x: object, gamma: object, beta: object, running_mean: object, running_var: object, *, training: object
 ) -> None:
     """Refuse what is not a batch normalization's arguments.
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -70,10 +71,10 @@ def parse_case(text: str) -> Case:
         if key not in OPTIONAL or not equals:
             raise CaseError(f"case {text!r}: {extra!r}: expected one of {', '.join(f'{k}=...' for k in OPTIONAL)}")
         try:
-            number: float | int = int(value) if key == "seed" else float(value)
+            change: dict[str, Any] = {key: int(value) if key == "seed" else float(value)}
         except ValueError:
             raise CaseError(f"case {text!r}: {extra!r}: {value!r} is not a number") from None
-        case = replace(case, **{key: number})
+        case = replace(case, **change)
     return case
 
 
