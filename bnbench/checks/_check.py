@@ -1,0 +1,38 @@
+"""The decorator that turns a function into a Check: the docstring is what the reader sees."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+from bnbench.model import Check, CheckFunction
+
+
+def check(
+    code: str,
+    *,
+    mutant: str,
+    usual_cause: str,
+    training: bool | None = None,
+    after: tuple[Check, ...] = (),
+    needs_validation: bool = False,
+) -> Callable[[CheckFunction], Check]:
+    """Declare a check: first line of the docstring is the claim, the rest the maths."""
+
+    def declare(function: CheckFunction) -> Check:
+        claim, _, maths = (inspect.getdoc(function) or "").partition("\n")
+        return Check(
+            code=code,
+            name=function.__name__,
+            group=function.__module__.rpartition(".")[2],
+            claim=claim.removesuffix("."),
+            maths=maths.strip(),
+            usual_cause=usual_cause,
+            mutant=mutant,
+            run=function,
+            training=training,
+            after=tuple(prerequisite.code for prerequisite in after),
+            needs_validation=needs_validation,
+        )
+
+    return declare

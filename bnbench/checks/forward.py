@@ -1,0 +1,71 @@
+"""Is y what batch normalization says it is?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from bnbench.cases import draw, draw_cotangent, per_channel
+from bnbench.checks._check import check
+from bnbench.compare import agrees, compare, differs
+from bnbench.differences import scale_of
+from bnbench.model import Array, Case, Comparison, Inputs, Subject
+from bnbench.reference import batch_norm
+from bnbench.tolerances import ROUNDING, roundoff
+
+
+def rounding_unit(inputs: Inputs, y: Array) -> Array:
+    """One rounding unit of y, shaped to broadcast: u (|gamma| kappa + |beta| + |y|)."""
+    rank = inputs.x.ndim
+    gamma, beta = np.abs(inputs.gamma.astype(np.float64)), np.abs(inputs.beta.astype(np.float64))
+    condition: Array = per_channel(gamma * scale_of(inputs).kappa + beta, rank) + np.abs(y)
+    return roundoff(inputs.x.dtype) * condition
+
+
+@check(
+    "BN101",
+    mutant="float64_from_float32",
+    usual_cause="an intermediate array of another dtype: np.ones((N, C)) is float64 and promotes float32",
+)
+def outputs_have_the_types_of_the_inputs(subject: Subject, case: Case) -> Iterator[Comparison]:
+    """Every output has the dtype of x, and the shape of what it belongs to.
+
+    y and dx are shaped as x; dgamma, dbeta, running_mean and running_var are (C,). A comparison never
+    broadcasts: (1, C) is not (C,).
+    """
+    inputs = draw(case)
+    outputs = subject.kernel(inputs, draw_cotangent(case))
+    arrays = {
+        "y": outputs.y,
+        "running_mean": outputs.running_mean,
+        "running_var": outputs.running_var,
+        **outputs.gradients[0]._asdict(),
+    }
+    for quantity, a in arrays.items():
+        shape = case.shape if quantity in {"y", "dx"} else (case.channels,)
+        got, expected = f"{a.dtype} {a.shape}", f"{case.dtype} {shape}"
+        if got == expected:
+            yield agrees(f"type of {quantity}", got)
+        else:
+            yield differs(f"type of {quantity}", got=got, expected=expected)
+
+
+@check(
+    "BN102",
+    mutant="eps_outside_the_root",
+    training=True,
+    after=(outputs_have_the_types_of_the_inputs,),
+    usual_cause="eps outside the square root, a variance divided by M - 1, or a reduction over the wrong axis",
+)
+def train_output_matches_the_reference(subject: Subject, case: Case) -> Iterator[Comparison]:
+    """In train mode, y is gamma (x - mu) / sqrt(v + eps) + beta with the batch's own mu and v.
+
+    mu = mean(x) and v = mean((x - mu)^2) over the M elements of a channel (N times the spatial size);
+    Ioffe and Szegedy, arXiv:1502.03167, algorithm 1. The reference is evaluated in float64 at the very
+    inputs that the implementation got. A wrong forward with a matching backward passes every gradient
+    check: only this comparison sees it.
+    """
+    inputs = draw(case)
+    got, expected = subject.kernel(inputs).y, batch_norm(inputs).y
+    yield compare("y", got, expected, rounding_unit(inputs, expected), ROUNDING)

@@ -1,0 +1,173 @@
+"""Discovery: which implementations there are, which are unavailable, and which plugins are broken.
+
+Three sources, in this order: the package ``bnbench.implementations`` (the top-level folder
+``implementations/`` of the project), entry points of the group ``bnbench.implementations``, and
+paths given by the user. A plugin is a module with one attribute, ``implementation``. Nothing is
+swallowed: what does not load is listed in :attr:`Registry.broken` with its error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+from bnbench.model import Broken, Implementation
+
+GROUP = "bnbench.implementations"
+CHECKOUT = Path(__file__).resolve().parent.parent / "implementations"
+
+
+class UnknownImplementationError(LookupError):
+    """A name that no implementation has."""
+
+
+class PluginPathError(LookupError):
+    """A plugin path that is not a Python file or a folder of such files."""
+
+
+class PluginError(TypeError):
+    """A module that does not declare an implementation as it should."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Registry:
+    """Everything that was discovered."""
+
+    implementations: Mapping[str, Implementation]
+    broken: tuple[Broken, ...] = ()
+
+    def select(self, names: Iterable[str]) -> tuple[Implementation, ...]:
+        """The implementations of these names, all of them if there are none.
+
+        Raises UnknownImplementationError with a suggestion.
+        """
+        chosen = []
+        for name in names:
+            if name not in self.implementations:
+                near = difflib.get_close_matches(name, self.implementations, n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(self.implementations)}"
+                raise UnknownImplementationError(f"no implementation is called {name!r}; {hint}")
+            chosen.append(self.implementations[name])
+        return tuple(chosen or self.implementations.values())
+
+    @staticmethod
+    def missing(implementation: Implementation) -> str:
+        """Why the implementation can't be loaded here, or "". Imports nothing heavy."""
+        return "; ".join(
+            f"{module} is not installed: {remedy}"
+            for module, remedy in implementation.requires.items()
+            if not _findable(module)
+        )
+
+
+def discover(paths: Iterable[Path] = ()) -> Registry:
+    """Load every plugin module. Heavy libraries are left to ``Implementation.load``.
+
+    Raises PluginPathError for a path where no plugin can be.
+    """
+    found: dict[str, Implementation] = {}
+    broken: list[Broken] = []
+    for source, load in _sources(paths):
+        try:
+            implementation = load()
+            if implementation.name in found:
+                raise PluginError(f"the name {implementation.name!r} is taken already")  # noqa: TRY301
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises belongs in the list
+            broken.append(Broken(source=source, error=describe_error(error)))
+        else:
+            found[implementation.name] = implementation
+    return Registry(implementations=found, broken=tuple(broken))
+
+
+def describe_error(error: BaseException) -> str:
+    """An exception in one line: type, message, and the last file and line that it passed through."""
+    text = f"{type(error).__name__}: {error}"
+    frames = traceback.extract_tb(error.__traceback__)
+    if frames and not isinstance(error, SyntaxError):
+        text += f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
+    return text
+
+
+def _sources(paths: Iterable[Path]) -> Iterator[tuple[str, Callable[[], Implementation]]]:
+    """Every place that declares a plugin, with the function that loads it."""
+    for entry in sorted(pkgutil.iter_modules(_package().__path__), key=lambda entry: entry.name):
+        if not entry.name.startswith("_"):
+            name = f"{GROUP}.{entry.name}"
+            yield name, partial(_declared_by, partial(importlib.import_module, name))
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        yield f"entry point {point.name} = {point.value}", partial(_declared_by, point.load)
+    for path in paths:
+        for file in _plugin_files(path):
+            yield str(file), partial(_declared_by, partial(_load_file, file))
+
+
+def _declared_by(load: Callable[[], object]) -> Implementation:
+    """The implementation that a module (or an entry point's object) declares."""
+    declaration = load()
+    if isinstance(declaration, ModuleType):
+        declaration = getattr(declaration, "implementation", None)
+    if not isinstance(declaration, Implementation):
+        found = "nothing" if declaration is None else f"a {type(declaration).__name__}"
+        raise PluginError(f"expected an attribute implementation = bnbench.Implementation(...), found {found}")
+    return declaration
+
+
+def _package() -> ModuleType:
+    """``bnbench.implementations``, from the checkout when nothing is installed."""
+    try:
+        return importlib.import_module(GROUP)
+    except ModuleNotFoundError as error:
+        if error.name != GROUP:
+            raise
+    spec = importlib.util.spec_from_file_location(
+        GROUP, CHECKOUT / "__init__.py", submodule_search_locations=[str(CHECKOUT)]
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no implementations at {CHECKOUT}")
+    package = importlib.util.module_from_spec(spec)
+    sys.modules[GROUP] = package
+    spec.loader.exec_module(package)
+    return package
+
+
+def _plugin_files(path: Path) -> list[Path]:
+    if path.is_dir():
+        files = sorted(file for file in path.glob("*.py") if not file.name.startswith("_"))
+        if not files:
+            raise PluginPathError(f"{path}: no plugin in this folder; expected files *.py that define 'implementation'")
+        return files
+    if not path.is_file():
+        raise PluginPathError(f"{path}: no such file or folder; expected a Python file that defines 'implementation'")
+    if path.suffix != ".py":
+        raise PluginPathError(f"{path}: not a Python file; expected NAME.py that defines 'implementation'")
+    return [path]
+
+
+def _load_file(file: Path) -> ModuleType:
+    # The digest keeps two files of the same name in different folders apart.
+    name = f"bnbench_plugin_{file.stem}_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{file} can't be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _findable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # a parent package is missing
+        return False

@@ -1,0 +1,168 @@
+"""Plan, execute, judge: the only place where evidence becomes a verdict.
+
+``plan`` is pure and knows the whole run before anything executes. ``execute`` is where exceptions
+end; ``judge`` turns comparisons into a status, and nothing else does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from bnbench.cases import case_id
+from bnbench.kernels import local_kernel
+from bnbench.model import (
+    Broken,
+    Case,
+    Check,
+    Comparison,
+    Finding,
+    Implementation,
+    ImplementationInfo,
+    Status,
+    Subject,
+)
+from bnbench.registry import Registry, describe_error
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """One check of one implementation on one case."""
+
+    implementation: str
+    check: Check
+    case: Case
+    skip: str = ""
+    """Why it will not be executed; "" if it will."""
+
+    @property
+    def id(self) -> str:
+        return f"{self.implementation}/{self.check.code}/{case_id(self.case)}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    """What the implementations of a run turned out to be."""
+
+    subjects: tuple[Subject, ...]
+    infos: tuple[ImplementationInfo, ...]
+    broken: tuple[Broken, ...]
+
+
+def load(implementations: Iterable[Implementation]) -> Loaded:
+    """Load what is available. What is missing is listed with its reason, what raises is broken."""
+    subjects, infos, broken = [], [], []
+    for implementation in implementations:
+        reason = Registry.missing(implementation)
+        if not reason:
+            try:
+                kernel = local_kernel(implementation.load())
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is reported
+                reason = describe_error(error)
+                broken.append(Broken(source=implementation.name, error=reason))
+            else:
+                subjects.append(
+                    Subject(name=implementation.name, kernel=kernel, capabilities=implementation.capabilities)
+                )
+        infos.append(
+            ImplementationInfo(
+                name=implementation.name,
+                summary=implementation.summary,
+                capabilities=implementation.capabilities,
+                available=not reason,
+                reason=reason,
+            )
+        )
+    return Loaded(subjects=tuple(subjects), infos=tuple(infos), broken=tuple(broken))
+
+
+def plan(subjects: Iterable[Subject], cases: Sequence[Case], checks: Sequence[Check]) -> tuple[Task, ...]:
+    """Every task of a run, in the order of execution: implementation, case, check.
+
+    A check of one mode is planned only on cases of that mode; what the implementation does not
+    declare to support is planned as skipped, with the reason.
+    """
+    return tuple(
+        Task(
+            implementation=subject.name,
+            check=check,
+            case=case,
+            skip=_unsupported(subject, case, check),
+        )
+        for subject in subjects
+        for case in cases
+        for check in checks
+        if check.training in {None, case.training}
+    )
+
+
+def _unsupported(subject: Subject, case: Case, check: Check) -> str:
+    declared = subject.capabilities
+    if case.dtype not in declared.dtypes:
+        return f"declares no support for {case.dtype}"
+    if len(case.shape) not in declared.ranks:
+        return f"declares no support for {len(case.shape)} dimensions"
+    if check.needs_validation and not declared.validates:
+        return "declares not to validate its arguments"
+    return ""
+
+
+def execute(tasks: Iterable[Task], subjects: Iterable[Subject], *, plugins: Sequence[str] = ()) -> Iterator[Finding]:
+    """Run the tasks one by one and yield a finding for each.
+
+    ``plugins`` are the paths with which the run was started; they appear in the reproducing command.
+    """
+    by_name = {subject.name: subject for subject in subjects}
+    failed: set[tuple[str, Case, str]] = set()
+    for task in tasks:
+        status, reason, comparisons = _run(task, by_name[task.implementation], failed)
+        if status is not Status.PASSED:
+            failed.add((task.implementation, task.case, task.check.code))
+        yield Finding(
+            implementation=task.implementation,
+            check=task.check.code,
+            claim=task.check.claim,
+            case=case_id(task.case),
+            status=status,
+            reason=reason,
+            comparisons=comparisons,
+            reproduce=reproduce_command(task, plugins),
+        )
+
+
+def _run(
+    task: Task, subject: Subject, failed: set[tuple[str, Case, str]]
+) -> tuple[Status, str, tuple[Comparison, ...]]:
+    if task.skip:
+        return Status.SKIPPED, task.skip, ()
+    for code in task.check.after:
+        if (task.implementation, task.case, code) in failed:
+            return Status.SKIPPED, f"{code} did not pass on this case", ()
+    try:
+        comparisons = tuple(task.check.run(subject, task.case))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an implementation raises is evidence
+        return Status.ERRORED, describe_error(error), ()
+    status, reason = judge(comparisons)
+    return status, reason, comparisons
+
+
+def judge(comparisons: Sequence[Comparison]) -> tuple[Status, str]:
+    """The verdict on this evidence, and its reason in a few words.
+
+    No evidence is an error, never a pass. NaN fails, because the comparison is written so.
+    """
+    if not comparisons:
+        return Status.ERRORED, "the check yielded no evidence"
+    beyond = [c for c in comparisons if not (c.error <= c.limit)]
+    if beyond:
+        worst = beyond[0]
+        return Status.FAILED, f"{worst.quantity} is off by {worst.error:.3g} {worst.unit} (limit {worst.limit:g})"
+    if all(c.trivial for c in comparisons):
+        return Status.VACUOUS, "everything that was compared is zero on both sides, which proves nothing"
+    return Status.PASSED, ""
+
+
+def reproduce_command(task: Task, plugins: Sequence[str]) -> str:
+    """The command that runs this one task again."""
+    plugin = "".join(f" --plugin {path}" for path in plugins)
+    return f"bnbench check {task.implementation}{plugin} --check {task.check.code} --case {case_id(task.case)}"
