@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from bnbench.cases import count, per_channel
 from bnbench.model import Array, Inputs, Kernel
-from bnbench.tolerances import roundoff
+from bnbench.tolerances import HONEST_NOISE, roundoff
 
 Positions: TypeAlias = npt.NDArray[np.intp]
 """Flat indices over N and the spatial axes."""
@@ -157,6 +157,8 @@ def directional_deviation(
     base = kernel(inputs, dy)
     dx = base.gradients[0].dx.astype(np.float64)
     floor_forward = u / 4 * channel_norm(base.y.astype(np.float64) * dy)
+    slope = np.abs(inputs.gamma.astype(np.float64)) / scale.sd
+    ceiling = HONEST_NOISE * u * scale.kappa * slope * channel_norm(dy.astype(np.float64))
     errors, truncations, noises = [], [], []
     for _ in range(directions):
         q = rng.standard_normal(inputs.x.shape)
@@ -178,7 +180,7 @@ def directional_deviation(
         forward = noise_level(np.array([channel_sum(p.y * dy.astype(np.float64)) for p in points]))
         backward = noise_level(np.array([channel_sum(p.gradients[0].dx * q) for p in points]))
         forward = np.maximum(forward, floor_forward)
-        backward = np.maximum(backward, u / 4 * channel_norm(dx * q))
+        backward = np.clip(backward, u / 4 * channel_norm(dx * q), ceiling)
         errors.append(np.abs(error))
         truncations.append(truncation)
         noises.append(np.hypot(ROMBERG_GAIN * forward / scale.step, backward))
@@ -258,7 +260,9 @@ def parameter_deviation(kernel: Kernel, inputs: Inputs, dy: Array, name: str) ->
     # The rounding of a sum that does not depend on x (dbeta) can't be seen by moving x: a naive sum
     # of M terms is off by about u sqrt(M) / 4 times their norm.
     forward_floor = u / 4 * (channel_norm(weight * there.y) + channel_norm(weight * here.y)) / np.abs(realised)
-    backward_floor = u / 4 * math.sqrt(count(inputs.x.shape)) * channel_norm(weight * slope)
+    root = math.sqrt(count(inputs.x.shape))
+    backward_floor = u / 4 * root * channel_norm(weight * slope)
+    ceiling = HONEST_NOISE * u * scale.kappa * root * channel_norm(weight)
     forward = np.maximum(noise_level(np.array(slopes)), forward_floor)
-    backward = np.maximum(noise_level(np.array(sums)), backward_floor)
+    backward = np.clip(noise_level(np.array(sums)), backward_floor, ceiling)
     return Deviation(error=np.abs(got - numeric), noise=np.hypot(forward, backward)), numeric

@@ -111,7 +111,7 @@ class Implementation:
     """Imports what is heavy and returns the forward function."""
     summary: str = ""
     capabilities: Capabilities = Capabilities()
-    requires: Mapping[str, str] = field(default_factory=dict)
+    requires: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Modules that ``load`` imports, each with what to do when it is missing."""
 
 

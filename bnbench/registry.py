@@ -45,6 +45,8 @@ class Registry:
     """Everything that was discovered."""
 
     implementations: Mapping[str, Implementation]
+    from_paths: tuple[str, ...] = ()
+    """Names of those that came from a path given by the user."""
     broken: tuple[Broken, ...] = ()
 
     def select(self, names: Iterable[str]) -> tuple[Implementation, ...]:
@@ -77,8 +79,10 @@ def discover(paths: Iterable[Path] = ()) -> Registry:
     Raises PluginPathError for a path where no plugin can be.
     """
     found: dict[str, Implementation] = {}
+    from_paths: list[str] = []
     broken: list[Broken] = []
-    for source, load in _sources(paths):
+    files = [file for path in paths for file in _plugin_files(path)]
+    for source, load in _sources(files):
         try:
             implementation = load()
             if implementation.name in found:
@@ -87,7 +91,9 @@ def discover(paths: Iterable[Path] = ()) -> Registry:
             broken.append(Broken(source=source, error=describe_error(error)))
         else:
             found[implementation.name] = implementation
-    return Registry(implementations=found, broken=tuple(broken))
+            if source in map(str, files):
+                from_paths.append(implementation.name)
+    return Registry(implementations=found, from_paths=tuple(from_paths), broken=tuple(broken))
 
 
 def describe_error(error: BaseException) -> str:
@@ -99,7 +105,7 @@ def describe_error(error: BaseException) -> str:
     return text
 
 
-def _sources(paths: Iterable[Path]) -> Iterator[tuple[str, Callable[[], Implementation]]]:
+def _sources(files: Iterable[Path]) -> Iterator[tuple[str, Callable[[], Implementation]]]:
     """Every place that declares a plugin, with the function that loads it."""
     for entry in sorted(pkgutil.iter_modules(_package().__path__), key=lambda entry: entry.name):
         if not entry.name.startswith("_"):
@@ -107,9 +113,8 @@ def _sources(paths: Iterable[Path]) -> Iterator[tuple[str, Callable[[], Implemen
             yield name, partial(_declared_by, partial(importlib.import_module, name))
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         yield f"entry point {point.name} = {point.value}", partial(_declared_by, point.load)
-    for path in paths:
-        for file in _plugin_files(path):
-            yield str(file), partial(_declared_by, partial(_load_file, file))
+    for file in files:
+        yield str(file), partial(_declared_by, partial(_load_file, file))
 
 
 def _declared_by(load: Callable[[], object]) -> Implementation:

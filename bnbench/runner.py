@@ -6,17 +6,21 @@ end; ``judge`` turns comparisons into a status, and nothing else does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from bnbench.cases import case_id
 from bnbench.kernels import local_kernel
 from bnbench.model import (
     Broken,
+    Capabilities,
     Case,
     Check,
     Comparison,
     Finding,
+    Forward,
     Implementation,
     ImplementationInfo,
     Status,
@@ -45,6 +49,8 @@ class Loaded:
     """What the implementations of a run turned out to be."""
 
     subjects: tuple[Subject, ...]
+    forwards: Mapping[str, Forward]
+    """The raw functions behind the kernels, by name: what is timed."""
     infos: tuple[ImplementationInfo, ...]
     broken: tuple[Broken, ...]
 
@@ -52,17 +58,23 @@ class Loaded:
 def load(implementations: Iterable[Implementation]) -> Loaded:
     """Load what is available. What is missing is listed with its reason, what raises is broken."""
     subjects, infos, broken = [], [], []
+    forwards: dict[str, Forward] = {}
     for implementation in implementations:
         reason = Registry.missing(implementation)
         if not reason:
             try:
-                kernel = local_kernel(implementation.load())
+                forward = implementation.load()
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is reported
                 reason = describe_error(error)
                 broken.append(Broken(source=implementation.name, error=reason))
             else:
+                forwards[implementation.name] = forward
                 subjects.append(
-                    Subject(name=implementation.name, kernel=kernel, capabilities=implementation.capabilities)
+                    Subject(
+                        name=implementation.name,
+                        kernel=local_kernel(forward),
+                        capabilities=implementation.capabilities,
+                    )
                 )
         infos.append(
             ImplementationInfo(
@@ -73,10 +85,19 @@ def load(implementations: Iterable[Implementation]) -> Loaded:
                 reason=reason,
             )
         )
-    return Loaded(subjects=tuple(subjects), infos=tuple(infos), broken=tuple(broken))
+    return Loaded(subjects=tuple(subjects), forwards=forwards, infos=tuple(infos), broken=tuple(broken))
 
 
-def plan(subjects: Iterable[Subject], cases: Sequence[Case], checks: Sequence[Check]) -> tuple[Task, ...]:
+class Declared(Protocol):
+    """What planning needs to know: a Subject or an Implementation that is not even loaded."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+
+def plan(subjects: Iterable[Declared], cases: Sequence[Case], checks: Sequence[Check]) -> tuple[Task, ...]:
     """Every task of a run, in the order of execution: implementation, case, check.
 
     A check of one mode is planned only on cases of that mode; what the implementation does not
@@ -96,7 +117,7 @@ def plan(subjects: Iterable[Subject], cases: Sequence[Case], checks: Sequence[Ch
     )
 
 
-def _unsupported(subject: Subject, case: Case, check: Check) -> str:
+def _unsupported(subject: Declared, case: Case, check: Check) -> str:
     declared = subject.capabilities
     if case.dtype not in declared.dtypes:
         return f"declares no support for {case.dtype}"
@@ -164,5 +185,10 @@ def judge(comparisons: Sequence[Comparison]) -> tuple[Status, str]:
 
 def reproduce_command(task: Task, plugins: Sequence[str]) -> str:
     """The command that runs this one task again."""
-    plugin = "".join(f" --plugin {path}" for path in plugins)
-    return f"bnbench check {task.implementation}{plugin} --check {task.check.code} --case {case_id(task.case)}"
+    options = f"{plugin_options(plugins)} --check {task.check.code} --case {case_id(task.case)}"
+    return f"bnbench check {shlex.quote(task.implementation)}{options}"
+
+
+def plugin_options(plugins: Sequence[str]) -> str:
+    """The options with which the run was told of its plugins, quoted for a shell."""
+    return "".join(f" --plugin {shlex.quote(path)}" for path in plugins)

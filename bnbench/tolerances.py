@@ -36,6 +36,12 @@ NOISE = Tolerance(
 ESCALATE = 1000.0
 """Between NOISE.limit and this, a gradient is measured again with more directions before it is judged."""
 
+HONEST_NOISE = 16.0
+"""Measured noise of a backward counts up to this many times what its dtype explains (correct ones: at most 1.8).
+
+Without it, a backward that silently computes in float32 would measure its own rounding as noise and pass.
+"""
+
 FEW_ULPS = Tolerance(
     limit=4.0,
     unit="ulps",

@@ -41,13 +41,14 @@ def _unit(inputs: Inputs, quantity: str, expected: Array) -> Array:
 
 def _rules(inputs: Inputs, quantity: str) -> Iterator[tuple[str, Array]]:
     """Every convention seen in the field, by name, with the statistic it would give."""
-    momenta = {"of the new batch": inputs.options.momentum, "of the OLD statistics": 1 - inputs.options.momentum}
+    momentum = inputs.options.momentum
+    sides = {"weighs the new batch": momentum, "weighs the OLD statistics": 1 - momentum}
     ddofs = (0, 1) if quantity == "running_var" else (0,)
-    for side, momentum in momenta.items():
+    for side, weight in sides.items():
         for ddof in ddofs:
-            moved = replace(inputs, options=replace(inputs.options, momentum=momentum))
+            moved = replace(inputs, options=replace(inputs.options, momentum=weight))
             divisor = f", variance divided by {'M - 1' if ddof else 'M'}" if quantity == "running_var" else ""
-            yield f"momentum weighs {side}{divisor}", getattr(batch_norm(moved, running_var_ddof=ddof), quantity)
+            yield f"momentum {side}{divisor}", getattr(batch_norm(moved, running_var_ddof=ddof), quantity)
     yield "never updated", getattr(inputs, quantity).astype(np.float64)
     replaced = replace(inputs, options=replace(inputs.options, momentum=1.0))
     yield "replaced by the batch's, without averaging", getattr(batch_norm(replaced), quantity)

@@ -1,0 +1,60 @@
+"""What there is, for the terminal: the list of implementations and the page of one check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from bnbench.model import Broken, Check, Implementation
+
+
+def listing(
+    implementations: Iterable[Implementation], missing: Callable[[Implementation], str], broken: Iterable[Broken]
+) -> RenderableType:
+    """A table of implementations: what each declares and why it is unavailable, if it is."""
+    table = Table("implementation", "state", "dtypes", "ranks", "ddof", "summary", box=None, pad_edge=False)
+    for implementation in implementations:
+        declared = implementation.capabilities
+        reason = missing(implementation)
+        table.add_row(
+            Text(implementation.name, style="bold"),
+            Text("unavailable", style="yellow") if reason else Text("available", style="green"),
+            ", ".join(declared.dtypes),
+            f"{min(declared.ranks)}-{max(declared.ranks)}",
+            str(declared.running_var_ddof),
+            escape(reason or implementation.summary),
+        )
+    problems = [
+        Text.assemble(("broken ", "bold red"), (problem.source, "bold"), f": {problem.error}") for problem in broken
+    ]
+    return Group(table, *problems)
+
+
+def explanation(check: Check, bug: str) -> RenderableType:
+    """One check on one page: claim, maths, usual cause, and the mutant that it catches."""
+    modes = {True: "train mode", False: "eval mode", None: "train and eval mode"}
+    parts: list[RenderableType] = [
+        Text.assemble((f"{check.code}  ", "bold"), (check.claim, "bold")),
+        Text(f"{check.group}, {modes[check.training]}; {check.name}", style="dim"),
+    ]
+    sections = {
+        "Maths": check.maths,
+        "Usual cause": check.usual_cause,
+        "Catches": f"{check.mutant}: {bug}",
+        "Measured only after": ", ".join(check.after),
+    }
+    for title, text in sections.items():
+        if text:
+            parts += [Text(f"\n{title}", style="bold"), Padding(Text(reflowed(text)), (0, 0, 0, 2))]
+    return Group(*parts)
+
+
+def reflowed(text: str) -> str:
+    """Paragraphs as one line each, so that they wrap to any width; indented formulas as they stand."""
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(p if p.startswith(" ") else " ".join(p.split()) for p in paragraphs)

@@ -1,0 +1,185 @@
+"""A report for a terminal of 80 columns: the summary first, then in full only what did not pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from bnbench.model import Comparison, Finding, Report, Status
+from bnbench.report import words
+from bnbench.report.digest import Group, Overview, TimingBlock, groups, headline, overviews, skips, timings, totals
+from bnbench.report.words import GLYPHS, number, scientific, visible
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+STYLES = {
+    Status.PASSED: "green",
+    Status.FAILED: "bold red",
+    Status.ERRORED: "bold magenta",
+    Status.SKIPPED: "dim",
+    Status.VACUOUS: "bold yellow",
+}
+OTHERS = 3
+"""How many further cases of one check are named before the rest is counted: one bug is one message."""
+COMMAND_WIDTH = 70
+TIMING_WIDTHS = (25, 8, 20, 8, 8)
+
+
+def summary(report: Report) -> RenderableType:
+    """What ``console.print`` shows of a report. Texts of implementations are never read as markup."""
+    from rich.console import Group as Lines
+
+    return Lines(*_parts(report))
+
+
+def _parts(report: Report) -> Iterator[RenderableType]:
+    from rich.rule import Rule
+    from rich.text import Text
+
+    yield Text(headline(report), style="bold")
+    yield _counts(totals(report.findings))
+    yield Text("")
+    rows = overviews(report)
+    if rows:
+        yield _overview_table(rows)
+    for info in report.implementations:
+        if not info.available:
+            yield _prose(f"{visible(info.name)} is unavailable: {info.reason}")
+    for broken in report.broken:
+        yield _prose(f"broken plugin {visible(broken.source)}: {broken.error}", style=STYLES[Status.ERRORED])
+
+    if unresolved := [group for group in groups(report) if group.unresolved]:
+        yield Rule("did not pass", align="left", style="dim")
+        for group in unresolved:
+            yield from _group_lines(group)
+    if skipped := skips(report):
+        yield Rule("skipped", align="left", style="dim")
+        for (name, reason), codes in skipped.items():
+            yield _prose(f"{visible(name)} {', '.join(map(visible, codes))}: {reason or 'no reason given'}")
+    for operation, blocks in timings(report).items():
+        title = visible(words.OPERATIONS.get(operation, operation))
+        yield Rule(Text(f"{title}; ratio to the baseline, above 1 is faster"), align="left", style="dim")
+        for block in blocks:
+            yield Text(visible(block.case), style="bold")
+            yield _timing_table(block)
+            yield Text("")
+    if report.untimed:
+        yield Rule("not timed", align="left", style="dim")
+        for untimed in report.untimed:
+            place = f"{visible(untimed.implementation)} {visible(untimed.case)} {visible(untimed.operation)}"
+            yield _prose(f"{place}: {untimed.reason}")
+
+
+def _counts(counts: dict[Status, int]) -> Text:
+    from rich.text import Text
+
+    parts = [Text(f"{GLYPHS[status]} {count} {status}", style=STYLES[status]) for status, count in counts.items()]
+    return Text("   ").join(parts)
+
+
+def _overview_table(rows: Iterable[Overview]) -> Table:
+    from rich.text import Text
+
+    table = _table("implementation", *GLYPHS.values(), "error / limit", "relative error")
+    for row in rows:
+        counts = [Text(str(row.counts.get(s, "·")), style=STYLES[s] if s in row.counts else "dim") for s in Status]
+        table.add_row(Text(visible(row.name)), *counts, _worst(row.worst), _worst_relative(row.worst_relative))
+    return table
+
+
+def _worst(comparison: Comparison | None) -> Text:
+    from rich.text import Text
+
+    if comparison is None:
+        return Text("not measured", style="dim")
+    return Text(f"{number(words.margin(comparison))} {visible(comparison.quantity)}")
+
+
+def _worst_relative(comparison: Comparison | None) -> Text:
+    from rich.text import Text
+
+    if comparison is None or comparison.relative is None:
+        return Text("not measured", style="dim")
+    return Text(f"{scientific(comparison.relative)} {visible(comparison.quantity)}")
+
+
+def _group_lines(group: Group) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    heading = Text()
+    heading.append(f"{GLYPHS[group.status]} {visible(group.implementation)} {visible(group.check)} ", "bold")
+    heading.append(f"{group.status} on {group.count} of {len(group.findings)} cases", STYLES[group.status])
+    yield heading
+    worst, *others = group.unresolved
+    yield _prose(group.claim, indent=2, style="italic")
+    yield from _finding_lines(worst)
+    if others:
+        named = ", ".join(visible(finding.case) for finding in others[:OTHERS])
+        rest = f" and {len(others) - OTHERS} more" if len(others) > OTHERS else ""
+        yield _prose(f"also on {named}{rest}", indent=2, style="dim")
+    yield Text("")
+
+
+def _finding_lines(finding: Finding) -> Iterator[RenderableType]:
+    yield _prose(visible(finding.case), indent=2)
+    if finding.reason:
+        yield _prose(finding.reason, indent=4)
+    for comparison in words.telling(finding):
+        yield _prose(words.evidence(comparison), indent=4, style=STYLES[finding.status])
+        if comparison.relative is not None and not comparison.trivial:
+            yield _prose(f"relative error {words.relative(comparison.relative)}", indent=4)
+        if comparison.note:
+            yield _prose(comparison.note, indent=4)
+    if finding.reproduce:
+        yield _prose(f"$ {continued(visible(finding.reproduce))}", indent=4, style="bold")
+
+
+def continued(command: str) -> str:
+    """A command over several lines that a shell reads as one; left alone when it quotes something."""
+    if len(command) <= COMMAND_WIDTH or set(command) & set("'\"\\"):
+        return command
+    lines = [""]
+    for word in command.split(" "):
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > COMMAND_WIDTH:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return " \\\n    ".join(lines)
+
+
+def _timing_table(block: TimingBlock) -> Table:
+    from rich.text import Text
+
+    # The widths are fixed, so that the tables of several cases line up.
+    table = _table("implementation", "time", "ratio [95 %]", "GB/s", "error")
+    for column, width in zip(table.columns, TIMING_WIDTHS, strict=True):
+        column.width = width
+    for m in block.measurements:
+        baseline = m.implementation == m.baseline
+        table.add_row(
+            Text(visible(m.implementation)),
+            Text(words.duration(m.seconds.median)),
+            Text("baseline" if baseline else words.interval(m.ratio), style="dim" if baseline else ""),
+            Text(words.three_digits(m.gigabytes_per_second)),
+            Text(scientific(m.relative_error)),
+        )
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(first, overflow="fold")
+    for other in others:
+        table.add_column(other, justify="right", overflow="fold")
+    return table
+
+
+def _prose(text: str, *, indent: int = 0, style: str = "") -> RenderableType:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    return Padding(Text(visible(text, keep="\n\t"), style=style), (0, 0, 0, indent), expand=False)

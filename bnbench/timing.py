@@ -1,0 +1,264 @@
+"""Interleaved timing: several implementations on one case, in turns, compared round by round.
+
+The design is that of nanobench's ``compare``: one number of calls per epoch for all, one epoch of each in
+every round, rotating order, and the median of the paired log ratios with a sign-test interval. Measured
+one after the other, two identical functions differ by tens of percent on a shared machine; in turns,
+they do not. Call :func:`bnbench.policy.settle_process` first.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import random
+import resource
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from functools import partial
+from itertools import islice, pairwise, repeat
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from bnbench.cases import case_id, draw, draw_cotangent
+from bnbench.intervals import median_interval, ratio_interval
+from bnbench.model import Array, Case, Forward, Inputs, Measurement
+from bnbench.reference import batch_norm
+
+Operation: TypeAlias = Literal["forward_train", "forward_eval", "backward"]
+Clock: TypeAlias = Callable[[], int]
+"""Nanoseconds, never going back."""
+
+OPERATIONS: tuple[Operation, ...] = ("forward_train", "forward_eval", "backward")
+
+CACHE_LINE = 64
+"""Bytes. AVX-512 code is up to 1.7 times slower on arrays that do not start on one."""
+EPOCH = 2e-3
+"""Seconds that the slowest implementation calculates without a break: long against the clock and
+short against whatever else happens on the machine."""
+RESOLVABLE = 1000
+"""Clock ticks that the fastest implementation must take per epoch."""
+STRETCH = 10
+"""How many times ``EPOCH`` the slowest may take for the sake of the fastest."""
+MINIMUM_ROUNDS = 8
+QUICK_BUDGET = 0.1
+BUDGET = 0.3
+"""Seconds for each implementation, case and operation."""
+
+
+def timing_cases(*, quick: bool = False) -> tuple[Case, ...]:
+    """The cases that are timed by default: the size where calls cost more than arithmetic, up to the L2 cache.
+
+    Larger arrays measure the memory, and on a shared machine the neighbours.
+    """
+    if quick:
+        shapes: tuple[tuple[int, ...], ...] = ((4, 5), (64, 128), (8, 16, 14, 14))
+        return (*(Case(shape=shape, dtype="float32") for shape in shapes), Case(shape=(64, 128), dtype="float64"))
+    shapes = ((4, 5), (64, 128), (100, 500), (256, 1024), (128, 16, 28), (16, 32, 14, 14), (8, 16, 32, 32))
+    return tuple(Case(shape=shape, dtype=dtype) for dtype in ("float32", "float64") for shape in shapes)
+
+
+def aligned(a: Array) -> Array:
+    """A C-contiguous copy of ``a`` that starts on a cache line; NumPy itself promises 16 bytes."""
+    room = np.empty(a.nbytes + CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % CACHE_LINE
+    copy: Array = room[start : start + a.nbytes].view(a.dtype).reshape(a.shape)
+    copy[...] = a
+    return copy
+
+
+def aligned_draw(case: Case) -> tuple[Inputs, Array]:
+    """The inputs and the cotangent of the case, every array on a cache line."""
+    inputs = draw(case)
+    arrays: dict[str, Any] = {f.name: aligned(getattr(inputs, f.name)) for f in fields(inputs) if f.name != "options"}
+    return replace(inputs, **arrays), aligned(draw_cotangent(case))
+
+
+def operation_case(case: Case, operation: Operation) -> Case:
+    """The case in the mode that the operation names; ``backward`` leaves the mode as it is."""
+    return case if operation == "backward" else replace(case, training=operation == "forward_train")
+
+
+def bind(forward: Forward, inputs: Inputs, dy: Array, operation: Operation) -> Callable[[], tuple[Any, ...]]:
+    """The operation as a function without arguments: what is timed.
+
+    It returns what ``forward`` or its ``vjp`` does; a backward's forward has been called once, here.
+    """
+    options = inputs.options
+    call = partial(
+        forward,
+        inputs.x,
+        inputs.gamma,
+        inputs.beta,
+        inputs.running_mean,
+        inputs.running_var,
+        training=options.training,
+        eps=options.eps,
+        momentum=options.momentum,
+    )
+    if operation == "backward":
+        _, _, vjp = call()
+        return partial(vjp, dy)
+    return call
+
+
+def expected_outputs(inputs: Inputs, dy: Array, operation: Operation) -> tuple[Array, ...]:
+    """What the operation should return, from the reference: ``(y,)`` or ``(dx, dgamma, dbeta)``."""
+    right = batch_norm(inputs, dy)
+    return right.gradients[0] if operation == "backward" else (right.y,)
+
+
+def relative_error(outputs: Sequence[Any], expected: Sequence[Array]) -> float:
+    """The largest max |output - expected| / max |expected|. NaN if any output holds one.
+
+    Outputs beyond the expected ones, a forward's running statistics and vjp, are not looked at.
+    """
+    errors = []
+    for output, right in zip(outputs[: len(expected)], expected, strict=True):
+        if output.shape != right.shape:
+            return math.inf
+        with np.errstate(all="ignore"):
+            error = np.max(np.abs(output - right))
+            errors.append(error / np.max(np.abs(right)) if error != 0 else 0.0)
+    return float(np.max(errors))  # unlike Python's max, NumPy's keeps a NaN
+
+
+def minimal_traffic(case: Case, operation: Operation) -> int:
+    """Bytes that the operation must move: each input read once, each output written once.
+
+    A forward reads x and four arrays per channel and writes y, in training also the two running
+    statistics; a backward reads x, dy and gamma, mean and variance and writes dx, dgamma and dbeta.
+    """
+    large, small = {"forward_train": (2, 6), "forward_eval": (2, 4), "backward": (3, 5)}[operation]
+    return (large * math.prod(case.shape) + small * case.channels) * np.dtype(case.dtype).itemsize
+
+
+def rotated_orders(names: Sequence[str], seed: int) -> Iterator[tuple[str, ...]]:
+    """Orders of the names, without end: cyclic Latin squares, each from a random start.
+
+    Within a block of ``len(names)`` orders every name takes every place once. Two names give ABBA.
+    """
+    generator = random.Random(seed)  # noqa: S311 - an order of measurement is no secret
+    count = len(names)
+    while True:
+        start = generator.randrange(count)
+        for shift in range(start, start + count):
+            yield tuple(names[(shift + place) % count] for place in range(count))
+
+
+def _epoch(call: Callable[[], object], count: int, clock: Clock) -> tuple[int, int]:
+    """Nanoseconds and minor page faults of ``count`` calls."""
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    start = clock()
+    for _ in repeat(None, count):
+        call()
+    elapsed = clock() - start
+    return elapsed, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+
+
+def _tick(clock: Clock) -> int:
+    """The smallest step that the clock shows, in nanoseconds, with the cost of reading it."""
+    readings = [clock() for _ in range(100)]
+    return min((later - earlier for earlier, later in pairwise(readings) if later > earlier), default=1)
+
+
+def _calibrate(binds: Sequence[Callable[[], Callable[[], object]]], epoch: float, clock: Clock) -> tuple[int, int]:
+    """Calls per epoch, the same for all, and the nanoseconds that a round of such epochs takes.
+
+    The slowest is to take ``epoch`` nanoseconds; more if the fastest could not be resolved otherwise,
+    but no more than ``STRETCH`` times that. A number of calls counts when two trials in a row confirm
+    it: one alone may have met an interruption. The shorter of the two is the time of a round.
+    """
+    resolvable = RESOLVABLE * _tick(clock)
+    count = 1
+    confirmed: list[int] = []
+    while len(confirmed) < 2:
+        start = clock()
+        times = [max(_epoch(bound(), count, clock)[0], 1) for bound in binds]
+        elapsed = max(clock() - start, 1)
+        growth = min(max(epoch / max(times), resolvable / min(times)), STRETCH * epoch / max(times))
+        if growth <= 1.25:
+            confirmed.append(elapsed)
+        else:
+            count, confirmed = math.ceil(count * min(growth, 10)), []
+    return count, min(confirmed)
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Collect garbage only when told to, and then only what was made since."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
+
+
+def time_operation(
+    forwards: Mapping[str, Forward],
+    case: Case,
+    operation: Operation,
+    *,
+    baseline: str,
+    budget: float = BUDGET,
+    seed: int = 0,
+    clock: Clock = time.perf_counter_ns,
+) -> tuple[Measurement, ...]:
+    """Time one operation of every implementation in turns; one measurement for each, in order.
+
+    ``budget`` is in seconds for each implementation, calibration and first calls not included; at
+    least ``MINIMUM_ROUNDS`` rounds are measured whatever they take. ``forward_train`` and
+    ``forward_eval`` set the mode; ``backward`` is the vjp of one forward in the mode of the case.
+    Raises ValueError when ``baseline`` is not among ``forwards``.
+    """
+    if baseline not in forwards:
+        raise ValueError(f"the baseline {baseline!r} is not among {', '.join(forwards)}")
+    case = operation_case(case, operation)
+    inputs, dy = aligned_draw(case)
+    binds = {name: partial(bind, forward, inputs, dy, operation) for name, forward in forwards.items()}
+
+    # The first call compiles, where there is something to compile, and its outputs are judged.
+    expected = expected_outputs(inputs, dy, operation)
+    errors = [relative_error(bound()(), expected) for bound in binds.values()]
+
+    times: dict[str, list[int]] = {name: [] for name in binds}
+    faults = dict.fromkeys(binds, 0)
+    with _no_collections():
+        count, round_ = _calibrate(tuple(binds.values()), min(EPOCH, budget / MINIMUM_ROUNDS) * 1e9, clock)
+        rounds = max(MINIMUM_ROUNDS, math.floor(len(binds) * budget * 1e9 / round_))
+        rounds = math.ceil(rounds / len(binds)) * len(binds)
+        for order in islice(rotated_orders(tuple(binds), seed), rounds):
+            for name in order:
+                # Bound anew, so that every vjp keeps its arrays where the others kept theirs: on arrays
+                # that lie elsewhere the same function is up to 2 % faster or slower.
+                elapsed, faulted = _epoch(binds[name](), count, clock)
+                times[name].append(elapsed)
+                faults[name] += faulted
+            gc.collect()
+
+    measurements = []
+    for name, error in zip(binds, errors, strict=True):
+        seconds = median_interval([elapsed / count / 1e9 for elapsed in times[name]])
+        measurements.append(
+            Measurement(
+                implementation=name,
+                case=case_id(case),
+                operation=operation,
+                seconds=seconds,
+                baseline=baseline,
+                ratio=ratio_interval(times[baseline], times[name]),
+                gigabytes_per_second=minimal_traffic(case, operation) / seconds.median / 1e9,
+                faults_per_call=faults[name] / (rounds * count),
+                rounds=rounds,
+                calls_per_round=count,
+                relative_error=error,
+            )
+        )
+    return tuple(measurements)

@@ -1,0 +1,97 @@
+"""Who may import whom: the rooms of the project, as a table that is checked."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+CORE = {"model", "arguments", "cases", "reference", "differences", "compare", "tolerances", "kernels", "mutants"}
+CORE_FOLDERS = {"checks", "report"}
+SHELL = {"registry", "runner", "session", "timing", "intervals", "policy", "testing", "cli", "figures"}
+SHELL_FOLDERS = {"asv_benchmarks"}
+
+IMPURE = {"os", "pathlib", "subprocess", "time", "datetime", "random", "tempfile", "shutil", "socket", "threading"}
+"""Modules that open files, read clocks, start processes or draw unseeded: not in the core."""
+
+HEAVY = {"torch", "numba", "pandas", "altair", "vl_convert", "pydantic", "jinja2", "asv", "asv_runner", "dask"}
+"""Imported only inside functions, wherever they are used."""
+
+NUMPY_ONLY = {"model": set(), "arguments": set(), "reference": {"model"}}
+"""Rooms that import nothing but the standard library, NumPy and these."""
+
+
+def room_of(file):
+    parts = file.relative_to(ROOT / "bnbench").parts
+    return "__init__" if parts == ("__init__.py",) else parts[0].removesuffix(".py")
+
+
+def imports(source, *, nested=True):
+    """Every imported module of a source text; without ``nested`` only those at import time."""
+    tree = ast.parse(source)
+    nodes = ast.walk(tree) if nested else _at_import_time(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def _at_import_time(node):
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from _at_import_time(child)
+
+
+def violations(room, source):
+    """What this source imports against the rules of its room."""
+    inside = {name.split(".")[1] for name in imports(source) if name.startswith("bnbench.")}
+    outside = {name.split(".")[0] for name in imports(source) if not name.startswith("bnbench")}
+    found = sorted(HEAVY & {name.split(".")[0] for name in imports(source, nested=False)})
+    if room in CORE | CORE_FOLDERS:
+        found += sorted(inside - CORE - CORE_FOLDERS)
+        found += sorted(outside & IMPURE)
+    if room in NUMPY_ONLY:
+        found += sorted(inside - NUMPY_ONLY[room])
+    return found
+
+
+FILES = sorted((ROOT / "bnbench").rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_file_imports_only_what_its_room_may(file):
+    assert room_of(file) in CORE | CORE_FOLDERS | SHELL | SHELL_FOLDERS | {"__init__"}, "a room missing from the table"
+    assert violations(room_of(file), file.read_text()) == []
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "implementations").rglob("*.py")), ids=lambda file: file.name)
+def test_an_implementation_imports_only_public_names_and_nothing_heavy(file):
+    source = file.read_text()
+    inside = {n for n in imports(source) if n.startswith("bnbench") and not n.startswith("bnbench.implementations")}
+    heavy = HEAVY & {name.split(".")[0] for name in imports(source, nested=False)}
+
+    assert inside <= {"bnbench"}
+    assert file.name.startswith("_") or not heavy, "modules with an underscore are imported by load() alone"
+
+
+@pytest.mark.parametrize(
+    ("room", "source", "found"),
+    [
+        ("checks", "from bnbench.runner import judge", ["runner"]),
+        ("compare", "def f():\n    import os", ["os"]),
+        ("model", "from bnbench.cases import grid", ["cases"]),
+        ("cli", "import torch", ["torch"]),
+        ("cli", "try:\n    import pandas\nexcept ImportError:\n    pass", ["pandas"]),
+        ("cli", "def f():\n    import torch", []),
+    ],
+)
+def test_a_forbidden_import_is_noticed(room, source, found):
+    assert violations(room, source) == found

@@ -1,0 +1,77 @@
+"""Every check can fail: it has a mutant that it alone catches; and every mutant is caught."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import pytest
+
+from bnbench.cases import case_id, grid
+from bnbench.checks import ALL_CHECKS
+from bnbench.model import Case, Status
+from bnbench.mutants import ALL_MUTANTS, CORRECT, Mutant, forward_of
+from bnbench.reference import batch_norm
+from bnbench.runner import execute, load, plan
+
+MUTANTS = {mutant.name: mutant for mutant in ALL_MUTANTS}
+
+
+@cache
+def objections(name):
+    """The checks that do not pass on this mutant, over the default grid."""
+    mutant = MUTANTS.get(name) or Mutant(name=name, bug="none", make=lambda: forward_of(CORRECT))
+    subjects = load([mutant.implementation()]).subjects
+    findings = execute(plan(subjects, grid(), ALL_CHECKS), subjects)
+    return {f.check for f in findings if f.status not in {Status.PASSED, Status.SKIPPED}}
+
+
+@pytest.mark.parametrize("check", ALL_CHECKS, ids=lambda check: check.code)
+def test_the_check_alone_catches_its_mutant(check):
+    assert objections(check.mutant) == {check.code}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_mutant_is_caught(name):
+    assert objections(name)
+
+
+def test_the_recipe_without_a_bug_is_not_objected_to():
+    assert objections("correct") == set()
+
+
+def test_codes_and_names_are_unique():
+    assert len({check.code for check in ALL_CHECKS}) == len(ALL_CHECKS)
+    assert len({check.name for check in ALL_CHECKS}) == len(ALL_CHECKS)
+
+
+@pytest.mark.parametrize("check", ALL_CHECKS, ids=lambda check: check.code)
+def test_the_check_explains_itself(check):
+    assert re.fullmatch(r"BN[1-6]\d\d", check.code)
+    assert check.claim
+    assert not check.claim.endswith(".")
+    assert check.usual_cause
+    assert check.name == re.sub(r"\W", "_", check.name)
+
+
+def test_a_check_comes_after_those_it_depends_on():
+    seen = set()
+    for check in ALL_CHECKS:
+        assert set(check.after) <= seen
+        seen.add(check.code)
+
+
+def test_a_mismatched_statistic_is_named_after_the_rule_that_fits():
+    subjects = load([MUTANTS["running_mean_weighs_the_old"].implementation()]).subjects
+    (mean,) = [check for check in ALL_CHECKS if check.code == "BN201"]
+    (finding,) = execute(plan(subjects, [Case(shape=(9, 5))], [mean]), subjects)
+
+    assert finding.comparisons[0].note == "fits: momentum weighs the OLD statistics"
+
+
+@pytest.mark.parametrize("case", grid(), ids=case_id)
+def test_the_grid_gives_every_gradient_something_to_see(case):
+    from bnbench.cases import draw, draw_cotangent
+
+    for gradient in batch_norm(draw(case), draw_cotangent(case)).gradients[0]:
+        assert gradient.any()

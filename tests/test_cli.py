@@ -1,0 +1,209 @@
+"""The command line, run as a user runs it: exit codes, messages, and files that are never half written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PLUGINS = Path(__file__).parent / "plugins"
+ONE = ("--case", "float64/9x5/train")
+
+
+def bnbench(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "bnbench", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def report_folder(tmp_path_factory):
+    """A real run of one implementation, in its own folder."""
+    folder = tmp_path_factory.mktemp("run") / "deep" / "latest"
+    result = bnbench("run", "numpy_staged", "numpy_simplified", "--quick", "--budget", "0.002", "--output", folder)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def test_a_correct_implementation_exits_0():
+    result = bnbench("check", "numpy_staged", *ONE)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "passed" in result.stdout
+
+
+def test_a_broken_backward_exits_1_and_tells_everything():
+    result = bnbench("check", "--plugin", PLUGINS / "broken_backward.py", *ONE)
+
+    assert result.returncode == 1
+    assert "BN301" in result.stdout
+    assert re.search(r"dx\[\d+, \d\] is -?[\d.e-]+, expected -?[\d.e-]+", result.stdout)
+    assert "relative error" in result.stdout
+    assert "numpy_staged" not in result.stdout, "with --plugin alone, only the plugin is checked"
+
+
+def test_the_reproducing_command_reproduces():
+    result = bnbench("check", "--plugin", PLUGINS / "broken_backward.py", *ONE)
+    (command,) = re.findall(r"\$ (bnbench check .*BN301.*)", result.stdout)
+    again = bnbench(*shlex.split(command)[1:])
+
+    assert again.returncode == 1
+    assert re.search(r"dx\[.*expected.*", again.stdout)[0] == re.search(r"dx\[.*expected.*", result.stdout)[0]
+
+
+def test_a_plugin_that_raises_on_import_exits_3_and_is_named():
+    result = bnbench("check", "--plugin", PLUGINS / "raises_on_import.py", *ONE)
+
+    assert result.returncode == 3
+    assert "raises_on_import.py" in result.stdout
+    assert "no such luck" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("check", "numpy_stagd"), "did you mean numpy_staged?"),
+        (("check", "numpy_staged", "--check", "BNN301"), "no check is called 'BNN301'; did you mean BN301?"),
+        (("check", "numpy_staged", "--case", "float64/9x5/test"), "expected one of train, eval"),
+        (("check", "--plugin", "no/such/file.py"), "no such file or folder"),
+        (("time", "numpy_staged", "--operation", "backwards"), "did you mean backward?"),
+        (("time", "numpy_staged", "--baseline", "numpy"), "no implementation is called 'numpy'"),
+        (("time", "--budget", "-1"), "budget"),
+        (("explain", "BN999"), "no check is called 'BN999'"),
+        (("report", "no/such/results.json"), "can't be read"),
+        (("report", __file__), "not a bnbench report"),
+        (("report", Path(__file__).parent), "can't be read"),
+        (("run", "--output", __file__), "can't write there"),
+        (("chekc",), "No such command"),
+    ],
+)
+def test_bad_input_exits_2_and_says_what_to_do(arguments, message):
+    result = bnbench(*arguments)
+
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_run_writes_every_file(report_folder):
+    assert sorted(path.name for path in report_folder.iterdir()) == [
+        "findings.csv",
+        "index.html",
+        "report.md",
+        "results.json",
+        "timings.csv",
+    ]
+
+
+def test_the_results_hold_findings_and_timings(report_folder):
+    results = json.loads((report_folder / "results.json").read_text())
+
+    assert results["schema"] == "bnbench.report/1"
+    assert {row["operation"] for row in results["measurements"]} == {"forward_train", "forward_eval", "backward"}
+    assert {finding["status"] for finding in results["findings"]} == {"passed"}
+
+
+def test_no_timing_without_a_passing_verification(tmp_path):
+    """dx is wrong: its backward is not timed, with the reason; its forward is."""
+    result = bnbench(
+        "time", "numpy_staged", "broken_backward", "--plugin", PLUGINS / "broken_backward.py",
+        "--case", "float32/64x128/train", "--budget", "0.002", "--json",
+    )  # fmt: skip
+    results = json.loads(result.stdout)
+    timed = {(row["implementation"], row["operation"]) for row in results["measurements"]}
+
+    assert result.returncode == 1
+    assert ("broken_backward", "forward_train") in timed
+    assert ("numpy_staged", "backward") in timed
+    assert ("broken_backward", "backward") not in timed
+    (untimed,) = results["untimed"]
+    assert (untimed["implementation"], untimed["operation"]) == ("broken_backward", "backward")
+    assert untimed["reason"].startswith("BN301 failed: dx is off by")
+
+
+def test_a_report_renders_again_from_its_json(report_folder, tmp_path):
+    result = bnbench("report", report_folder / "results.json", "--output", tmp_path)
+
+    assert result.returncode == 0
+    for name in ("results.json", "findings.csv", "timings.csv", "report.md"):
+        assert (tmp_path / name).read_bytes() == (report_folder / name).read_bytes()
+
+
+def test_json_goes_to_stdout_alone():
+    result = bnbench("check", "numpy_staged", "--check", "BN102", *ONE, "--json")
+
+    assert json.loads(result.stdout)["findings"][0]["check"] == "BN102"
+
+
+def test_quiet_prints_nothing():
+    result = bnbench("check", "numpy_staged", "--quiet", *ONE)
+
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_list_imports_neither_torch_nor_numba():
+    code = "import sys; from bnbench.cli import app; app(['list'], standalone_mode=False); print(sorted(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert "torch_native" in result.stdout
+    assert "'numpy'" in result.stdout
+    assert "'torch'" not in result.stdout
+    assert "'numba'" not in result.stdout
+
+
+def test_help_imports_not_even_numpy():
+    code = "import sys; from bnbench.cli import app; app(['--help'], standalone_mode=False); print(sorted(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert "'typer'" in result.stdout
+    assert "'numpy'" not in result.stdout
+
+
+def test_help_answers_within_the_cpu_time_of_a_blink():
+    """CPU time of the child, best of five: not the wall, which the neighbours share."""
+
+    def seconds():
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert bnbench("--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds() for _ in range(5)) < 0.3
+
+
+@pytest.mark.parametrize("command", ["list", "check", "time", "run", "report", "explain"])
+def test_every_command_explains_itself_with_an_example(command):
+    result = bnbench(command, "--help")
+
+    assert result.returncode == 0
+    assert f"Example: bnbench {command}" in result.stdout
+
+
+def test_explain_gives_claim_maths_cause_and_mutant():
+    result = bnbench("explain", "bn301")
+
+    assert result.returncode == 0
+    for text in ("BN301", "dx = gamma / s (dy - mean(dy) - x_hat mean(dy x_hat))", "Usual cause", "dx_without"):
+        assert text in result.stdout
+
+
+def test_explain_without_a_code_lists_every_check():
+    assert len(bnbench("explain").stdout.splitlines()) == 17
+
+
+def test_the_version_is_the_packages():
+    from bnbench import __version__
+
+    assert bnbench("--version").stdout == f"bnbench {__version__}\n"
