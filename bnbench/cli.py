@@ -349,7 +349,7 @@ def _finish(report: Report, *, json: bool, quiet: bool) -> NoReturn:
 
         from bnbench.report import summary
 
-        Console().print(summary(report))
+        Console().print(summary(report), crop=False)
     raise typer.Exit(exit_code(report))
 
 

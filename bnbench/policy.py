@@ -62,12 +62,13 @@ def environment(allocator: str = "untouched") -> Environment:
 
 
 def _keep_freed_memory() -> str:
-    # By default glibc maps blocks above a threshold anew for each call and returns the top of the heap
-    # to the kernel: every page of every temporary array is then faulted in again, call after call.
+    # By default glibc maps large blocks anew for each call and returns the top of the heap to the
+    # kernel: every page of every temporary array is faulted in again, call after call. All three are
+    # needed: any one alone turns off the automatic threshold and makes smaller arrays fault as well.
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
         return "untouched: not glibc"
     mallopt = ctypes.CDLL(None).mallopt
-    # glibc before 2.35 refuses more than 32 MiB, its own largest dynamic threshold.
+    # glibc before 2.35 refuses more than 32 MiB; the padded top then still serves most larger arrays.
     mapped = mallopt(M_MMAP_THRESHOLD, 1024 * MIB) or mallopt(M_MMAP_THRESHOLD, 32 * MIB)
     trimmed = mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     padded = mallopt(M_TOP_PAD, 256 * MIB)

@@ -11,13 +11,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 CORE = {"model", "arguments", "cases", "reference", "differences", "compare", "tolerances", "kernels", "mutants"}
 CORE_FOLDERS = {"checks", "report"}
-SHELL = {"registry", "runner", "session", "timing", "intervals", "policy", "testing", "cli", "figures"}
+SHELL = {"registry", "runner", "session", "timing", "intervals", "policy", "testing", "cli", "figures", "__main__"}
 SHELL_FOLDERS = {"asv_benchmarks"}
 
 IMPURE = {"os", "pathlib", "subprocess", "time", "datetime", "random", "tempfile", "shutil", "socket", "threading"}
 """Modules that open files, read clocks, start processes or draw unseeded: not in the core."""
 
-HEAVY = {"torch", "numba", "pandas", "altair", "vl_convert", "pydantic", "jinja2", "asv", "asv_runner", "dask"}
+HEAVY = {"torch", "numba", "pandas", "vl_convert", "pydantic", "jinja2", "asv", "asv_runner", "dask"}
 """Imported only inside functions, wherever they are used."""
 
 NUMPY_ONLY = {"model": set(), "arguments": set(), "reference": {"model"}}

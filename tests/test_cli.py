@@ -115,7 +115,7 @@ def test_the_results_hold_findings_and_timings(report_folder):
     assert {finding["status"] for finding in results["findings"]} == {"passed"}
 
 
-def test_no_timing_without_a_passing_verification(tmp_path):
+def test_no_timing_without_a_passing_verification():
     """dx is wrong: its backward is not timed, with the reason; its forward is."""
     result = bnbench(
         "time", "numpy_staged", "broken_backward", "--plugin", PLUGINS / "broken_backward.py",

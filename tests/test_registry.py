@@ -93,7 +93,9 @@ def test_a_path_without_a_plugin_is_refused(tmp_path, path, message):
 
 
 def test_an_unknown_name_gets_a_suggestion():
-    with pytest.raises(UnknownImplementationError, match=r"no implementation is called 'numpy_stage'; .* numpy_staged\?"):
+    with pytest.raises(
+        UnknownImplementationError, match=r"no implementation is called 'numpy_stage'; .* numpy_staged\?"
+    ):
         discover().select(["numpy_stage"])
 
 

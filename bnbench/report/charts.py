@@ -102,7 +102,12 @@ def _spec(rows: list[dict[str, Any]], rates: Iterable[float], drawn: tuple[Symbo
                 "field": "rate",
                 "type": "quantitative",
                 "scale": {"type": "log", "domain": [10.0**low, 10.0**high], "nice": False},
-                "axis": {"values": [10.0**k for k in range(low, high + 1)], "format": "~g", "title": "GB/s"},
+                "axis": {
+                    "values": [10.0**k for k in range(low, high + 1)],
+                    "format": "~g",
+                    "labelFlush": False,
+                    "title": "GB/s",
+                },
             },
             "y": {"field": "shape", "type": "nominal", "sort": {"field": "elements"}, "title": None},
             "color": _channel(numbers, [symbol.color for symbol in drawn]),

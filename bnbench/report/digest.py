@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 from bnbench.model import Comparison, Finding, ImplementationInfo, Measurement, Report, Status
 from bnbench.report.words import margin
@@ -47,6 +48,14 @@ class Group:
         return tuple(dict.fromkeys(f.reason for f in self.findings if f.status is Status.SKIPPED))
 
 
+class RelativeError(NamedTuple):
+    """A classic relative error, of which quantity, and in which dtype it was calculated."""
+
+    value: float
+    quantity: str
+    dtype: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overview:
     """One implementation in one line."""
@@ -57,7 +66,7 @@ class Overview:
     counts: Mapping[Status, int]
     worst: Comparison | None
     """The comparison with the largest error as a share of its limit."""
-    worst_relative: Comparison | None
+    worst_relative: RelativeError | None
 
     @property
     def status(self) -> Status | None:
@@ -108,20 +117,27 @@ def overviews(report: Report) -> tuple[Overview, ...]:
     """One line for each implementation, in the order of :func:`names`."""
     infos = {info.name: info for info in report.implementations}
     of: dict[str, list[Finding]] = {name: [] for name in names(report)}
+    relative: dict[str, list[RelativeError]] = {name: [] for name in of}
     for finding in report.findings:
         of[finding.implementation].append(finding)
+    for (name, dtype, quantity), value in relative_errors(report).values.items():
+        relative[name].append(RelativeError(value, quantity, dtype))
     return tuple(
         Overview(
             name=name,
             info=infos.get(name),
             counts=totals(findings),
             worst=max(_comparisons(findings), key=margin, default=None),
-            worst_relative=max(
-                (c for c in _comparisons(findings) if c.relative is not None), key=_relative_rank, default=None
-            ),
+            worst_relative=_worst_relative(relative[name]),
         )
         for name, findings in of.items()
     )
+
+
+def _worst_relative(errors: Sequence[RelativeError]) -> RelativeError | None:
+    """The worst in float64, for which the courses' bands are meant; of all, where there is none in float64."""
+    meant = [error for error in errors if error.dtype == "float64"] or errors
+    return max(meant, key=lambda error: _nan_high(error.value), default=None)
 
 
 def groups(report: Report) -> tuple[Group, ...]:
@@ -152,19 +168,19 @@ def skips(report: Report) -> dict[tuple[str, str], list[str]]:
 
 def relative_errors(report: Report) -> RelativeErrors:
     """Worst relative errors by implementation, dtype (the first part of a case id) and quantity."""
-    worst: dict[tuple[str, str, str], Comparison] = {}
+    worst: dict[tuple[str, str, str], float] = {}
     for finding in report.findings:
         dtype = finding.case.partition("/")[0]
         for comparison in finding.comparisons:
             if comparison.relative is not None:
                 key = (finding.implementation, dtype, comparison.quantity)
-                worst[key] = max(worst.get(key, comparison), comparison, key=_relative_rank)
+                worst[key] = max(worst.get(key, 0.0), comparison.relative, key=_nan_high)
     order = {name: i for i, name in enumerate(names(report))}
     found = dict.fromkeys(quantity for _, _, quantity in worst)
     return RelativeErrors(
         quantities=(*(q for q in USUAL_QUANTITIES if q in found), *(q for q in found if q not in USUAL_QUANTITIES)),
         rows=tuple(sorted({key[:2] for key in worst}, key=lambda row: (order[row[0]], row[1]))),
-        values={key: comparison.relative for key, comparison in worst.items() if comparison.relative is not None},
+        values=worst,
     )
 
 
@@ -175,7 +191,7 @@ def timings(report: Report) -> dict[str, list[TimingBlock]]:
         of.setdefault(measurement.operation, {}).setdefault(measurement.case, []).append(measurement)
     return {
         operation: [
-            TimingBlock(case=case, measurements=tuple(sorted(rows, key=lambda row: _nan_last(row.seconds.median))))
+            TimingBlock(case=case, measurements=tuple(sorted(rows, key=lambda row: _nan_high(row.seconds.median))))
             for case, rows in cases.items()
         ]
         for operation, cases in of.items()
@@ -188,21 +204,17 @@ def headline(report: Report) -> str:
     bad = [o for o in checked if o.status in {Status.FAILED, Status.ERRORED, Status.VACUOUS}]
     if not any(o.status is not Status.SKIPPED for o in checked):
         text = "Nothing was verified"
-    elif bad:
-        text = f"{len(bad)} of {_plural(len(checked), 'implementation')} did not pass every check"
     elif len(checked) == 1:
-        text = "The implementation passed every check"
+        text = f"The implementation {'did not pass' if bad else 'passed'} every check"
+    elif bad:
+        text = f"{len(bad)} of {len(checked)} implementations did not pass every check"
     else:
         text = f"All {len(checked)} implementations passed every check"
     missing = sum(not info.available for info in report.implementations)
     more = [f"{missing} unavailable"] if missing else []
     if report.broken:
-        more.append(_plural(len(report.broken), "broken plugin"))
+        more.append(f"{len(report.broken)} broken plugin{'s' if len(report.broken) > 1 else ''}")
     return "; ".join([text, *more])
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _comparisons(findings: Iterable[Finding]) -> Iterator[Comparison]:
@@ -213,11 +225,6 @@ def _badness(finding: Finding) -> tuple[int, float]:
     return SEVERITY.index(finding.status), -max(map(margin, finding.comparisons), default=0.0)
 
 
-def _relative_rank(comparison: Comparison) -> float:
-    """Sorts by relative error, with NaN as the worst of all."""
-    value = comparison.relative
-    return math.inf if value is None or math.isnan(value) else value
-
-
-def _nan_last(value: float) -> tuple[bool, float]:
+def _nan_high(value: float) -> tuple[bool, float]:
+    """Sorts numbers with NaN as the largest of all."""
     return math.isnan(value), value

@@ -94,9 +94,7 @@ def _overview(row: Overview) -> tuple[str, ...]:
         prose(words.capabilities(row.info)) if row.info else "",
         *(str(row.counts.get(status, "")) for status in Status),
         f"{number(words.margin(worst))} {code(worst.quantity)}" if worst else "",
-        f"{code(relative.quantity)} {words.relative(relative.relative)}"
-        if relative and relative.relative is not None
-        else "",
+        f"{words.scientific(relative.value)} {code(relative.quantity)}, {code(relative.dtype)}" if relative else "",
     )
 
 
@@ -128,7 +126,7 @@ def _relative_errors(report: Report) -> Iterator[str]:
         return
     yield (
         "max |a - b| / max(1e-8, |a| + |b|), the worst over cases: shown because courses speak it, never judged. "
-        "The bands are meant for float64."
+        "The bands are meant for float64: in float32, rounding alone makes it doubtful."
     )
     yield _table(
         ("implementation", "dtype", *map(code, errors.quantities)),
@@ -171,8 +169,8 @@ def _finding(finding: Finding) -> Iterator[str]:
             lines.append(f"  - relative error {words.relative(comparison.relative)}")
         if comparison.note:
             lines.append(f"  - note: {prose(comparison.note)}")
-    if finding.reason:
-        yield f"Reason: {prose(finding.reason)}"
+    if reason := words.reason(finding):
+        yield f"Reason: {prose(reason)}"
     yield "\n".join(lines)
     if finding.reproduce:
         yield console(finding.reproduce)

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 
 from bnbench.model import Comparison, Finding, Report, Status
 from bnbench.report import words
-from bnbench.report.digest import Group, Overview, TimingBlock, groups, headline, overviews, skips, timings, totals
+from bnbench.report.digest import (
+    Group,
+    Overview,
+    RelativeError,
+    TimingBlock,
+    groups,
+    headline,
+    overviews,
+    skips,
+    timings,
+    totals,
+)
 from bnbench.report.words import GLYPHS, number, scientific, visible
 
 if TYPE_CHECKING:
@@ -24,26 +35,43 @@ STYLES = {
 }
 OTHERS = 3
 """How many further cases of one check are named before the rest is counted: one bug is one message."""
-COMMAND_WIDTH = 70
 TIMING_WIDTHS = (25, 8, 20, 8, 8)
 
 
 def summary(report: Report) -> RenderableType:
-    """What ``console.print`` shows of a report. Texts of implementations are never read as markup."""
+    """What ``console.print(..., crop=False)`` shows of a report. No text of it is read as markup."""
     from rich.console import Group as Lines
 
     return Lines(*_parts(report))
 
 
 def _parts(report: Report) -> Iterator[RenderableType]:
-    from rich.rule import Rule
     from rich.text import Text
 
     yield Text(headline(report), style="bold")
     yield _counts(totals(report.findings))
     yield Text("")
-    rows = overviews(report)
-    if rows:
+    yield from _implementations(report)
+    yield from _section("did not pass", _unresolved(report))
+    yield from _section("skipped", _skipped(report))
+    for operation, blocks in timings(report).items():
+        title = visible(words.OPERATIONS.get(operation, operation))
+        yield from _section(f"{title}; ratio to the baseline, above 1 is faster", _timings(blocks))
+    yield from _section("not timed", _untimed(report))
+
+
+def _section(title: str, lines: Iterator[RenderableType]) -> Iterator[RenderableType]:
+    """The lines under a rule; nothing when there are no lines."""
+    from rich.rule import Rule
+    from rich.text import Text
+
+    first = next(lines, None)
+    if first is not None:
+        yield from (Rule(Text(title), align="left", style="dim"), first, *lines)
+
+
+def _implementations(report: Report) -> Iterator[RenderableType]:
+    if rows := overviews(report):
         yield _overview_table(rows)
     for info in report.implementations:
         if not info.available:
@@ -51,26 +79,28 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     for broken in report.broken:
         yield _prose(f"broken plugin {visible(broken.source)}: {broken.error}", style=STYLES[Status.ERRORED])
 
-    if unresolved := [group for group in groups(report) if group.unresolved]:
-        yield Rule("did not pass", align="left", style="dim")
-        for group in unresolved:
+
+def _unresolved(report: Report) -> Iterator[RenderableType]:
+    for group in groups(report):
+        if group.unresolved:
             yield from _group_lines(group)
-    if skipped := skips(report):
-        yield Rule("skipped", align="left", style="dim")
-        for (name, reason), codes in skipped.items():
-            yield _prose(f"{visible(name)} {', '.join(map(visible, codes))}: {reason or 'no reason given'}")
-    for operation, blocks in timings(report).items():
-        title = visible(words.OPERATIONS.get(operation, operation))
-        yield Rule(Text(f"{title}; ratio to the baseline, above 1 is faster"), align="left", style="dim")
-        for block in blocks:
-            yield Text(visible(block.case), style="bold")
-            yield _timing_table(block)
-            yield Text("")
-    if report.untimed:
-        yield Rule("not timed", align="left", style="dim")
-        for untimed in report.untimed:
-            place = f"{visible(untimed.implementation)} {visible(untimed.case)} {visible(untimed.operation)}"
-            yield _prose(f"{place}: {untimed.reason}")
+
+
+def _skipped(report: Report) -> Iterator[RenderableType]:
+    for (name, reason), codes in skips(report).items():
+        yield _prose(f"{visible(name)} {', '.join(map(visible, codes))}: {reason or 'no reason given'}")
+
+
+def _timings(blocks: Iterable[TimingBlock]) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    for block in blocks:
+        yield from (Text(visible(block.case), style="bold"), _timing_table(block), Text(""))
+
+
+def _untimed(report: Report) -> Iterator[RenderableType]:
+    for row in report.untimed:
+        yield _prose(f"{visible(row.implementation)} {visible(row.case)} {visible(row.operation)}: {row.reason}")
 
 
 def _counts(counts: dict[Status, int]) -> Text:
@@ -98,12 +128,12 @@ def _worst(comparison: Comparison | None) -> Text:
     return Text(f"{number(words.margin(comparison))} {visible(comparison.quantity)}")
 
 
-def _worst_relative(comparison: Comparison | None) -> Text:
+def _worst_relative(error: RelativeError | None) -> Text:
     from rich.text import Text
 
-    if comparison is None or comparison.relative is None:
+    if error is None:
         return Text("not measured", style="dim")
-    return Text(f"{scientific(comparison.relative)} {visible(comparison.quantity)}")
+    return Text(f"{scientific(error.value)} {visible(error.quantity)}, {visible(error.dtype)}")
 
 
 def _group_lines(group: Group) -> Iterator[RenderableType]:
@@ -124,9 +154,11 @@ def _group_lines(group: Group) -> Iterator[RenderableType]:
 
 
 def _finding_lines(finding: Finding) -> Iterator[RenderableType]:
+    from rich.text import Text
+
     yield _prose(visible(finding.case), indent=2)
-    if finding.reason:
-        yield _prose(finding.reason, indent=4)
+    if reason := words.reason(finding):
+        yield _prose(reason, indent=4)
     for comparison in words.telling(finding):
         yield _prose(words.evidence(comparison), indent=4, style=STYLES[finding.status])
         if comparison.relative is not None and not comparison.trivial:
@@ -134,19 +166,8 @@ def _finding_lines(finding: Finding) -> Iterator[RenderableType]:
         if comparison.note:
             yield _prose(comparison.note, indent=4)
     if finding.reproduce:
-        yield _prose(f"$ {continued(visible(finding.reproduce))}", indent=4, style="bold")
-
-
-def continued(command: str) -> str:
-    """A command over several lines that a shell reads as one; left alone when it quotes something."""
-    if len(command) <= COMMAND_WIDTH or set(command) & set("'\"\\"):
-        return command
-    lines = [""]
-    for word in command.split(" "):
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > COMMAND_WIDTH:
-            lines.append("")
-        lines[-1] += f" {word}" if lines[-1] else word
-    return " \\\n    ".join(lines)
+        # On one line, however long: wrapped, it could not be copied.
+        yield Text(f"    $ {visible(finding.reproduce)}", style="bold", no_wrap=True, overflow="ignore")
 
 
 def _timing_table(block: TimingBlock) -> Table:

@@ -151,3 +151,8 @@ def environment(environment: Environment) -> tuple[tuple[str, str], ...]:
         ("allocator", environment.allocator),
         *((name, environment.versions[name]) for name in sorted(environment.versions)),
     )
+
+
+def reason(finding: Finding) -> str:
+    """The reason, unless it only says in short what the evidence below it says in full."""
+    return "" if finding.status is Status.FAILED and finding.comparisons else finding.reason

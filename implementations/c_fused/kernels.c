@@ -34,7 +34,7 @@ enum {
     FOLDED_WIDTH = 256,      /* columns that narrow arrays are folded to */
     PANEL_BYTES = 8 << 10,   /* the part of a wide line that is taken down the array at once */
     IN_CACHE = 16 << 20,     /* bytes of x above which memory wants whole lines, not panels */
-    LINES_PER_BLOCK = 256,   /* values of one column summed in the arrays' own type */
+    LINES_PER_BLOCK = 128,   /* values of one column summed in the arrays' own type */
     LANE_BYTES = 256,        /* of partial sums for a plane: 64 floats, 32 doubles */
     VALUES_PER_BLOCK = 8192, /* values of one plane summed in the arrays' own type, in all lanes together */
 };

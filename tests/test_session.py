@@ -1,0 +1,111 @@
+"""From a request to a report: what is timed, what is not, and what the exit code says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bnbench.model import Broken, Case, Finding, Implementation, Report, Status
+from bnbench.mutants import ALL_MUTANTS, CORRECT, Mutant, forward_of
+from bnbench.policy import environment
+from bnbench.registry import Registry
+from bnbench.session import Request, exit_code, run
+
+CORRECT_ONE = Mutant(name="correct", bug="none", make=lambda: forward_of(CORRECT)).implementation()
+WRONG = {mutant.name: mutant.implementation() for mutant in ALL_MUTANTS}
+CASE = Case(shape=(9, 5))
+
+
+def report_of(*implementations, **request):
+    request = Request(implementations=implementations, baseline="correct", budget=0.001, **request)
+    return run(request, Registry(implementations={}), environment(), lambda *_: None)
+
+
+def test_what_is_timed_has_been_verified_on_the_very_case():
+    report = report_of(CORRECT_ONE, timing_cases=(CASE,))
+    passed = {(f.check, f.case) for f in report.findings if f.status is Status.PASSED}
+
+    assert {m.operation for m in report.measurements} == {"forward_train", "forward_eval", "backward"}
+    assert {("BN102", "float64/9x5/train"), ("BN401", "float64/9x5/eval"), ("BN301", "float64/9x5/train")} <= passed
+
+
+@pytest.mark.parametrize(
+    ("bug", "operation", "code"),
+    [
+        ("eps_outside_the_root", "forward_train", "BN102"),
+        ("running_mean_weighs_the_old", "forward_train", "BN201"),
+        ("eval_moves_the_running_statistics", "forward_eval", "BN402"),
+        ("dbeta_is_a_mean", "backward", "BN303"),
+    ],
+)
+def test_what_failed_is_not_timed_and_says_why(bug, operation, code):
+    # A variance near eps, where the epsilon mistake is large.
+    report = report_of(CORRECT_ONE, WRONG[bug], timing_cases=(replace(CASE, sd=3e-3),))
+    timed = {(m.implementation, m.operation) for m in report.measurements}
+    reasons = {(u.implementation, u.operation): u.reason for u in report.untimed}
+
+    assert (bug, operation) not in timed
+    assert reasons[bug, operation].startswith(f"{code} failed")
+    assert ("correct", operation) in timed
+
+
+def test_a_task_of_both_plans_is_executed_once():
+    report = report_of(CORRECT_ONE, cases=(CASE,), timing_cases=(CASE,))
+    keys = [(f.check, f.case) for f in report.findings]
+
+    assert len(keys) == len(set(keys))
+
+
+def test_an_eval_case_has_no_train_forward_to_time():
+    report = report_of(CORRECT_ONE, timing_cases=(replace(CASE, training=False),))
+
+    assert {m.operation for m in report.measurements} == {"forward_eval", "backward"}
+    assert {m.case for m in report.measurements} == {"float64/9x5/eval"}
+
+
+def test_unavailable_implementations_are_listed_and_nothing_else_suffers():
+    absent = Implementation(name="absent", load=lambda: None, requires={"no_such_module": "get it"})
+    report = report_of(CORRECT_ONE, absent, cases=(CASE,))
+
+    assert {info.name: info.available for info in report.implementations} == {"correct": True, "absent": False}
+    assert exit_code(report) == 0
+
+
+def test_progress_counts_up_to_the_total():
+    steps = []
+    request = Request(
+        implementations=(CORRECT_ONE,), cases=(CASE,), timing_cases=(CASE,), baseline="correct", budget=1e-3
+    )
+    run(
+        request,
+        Registry(implementations={}),
+        environment(),
+        lambda phase, done, total, _: steps.append((phase, done, total)),
+    )
+
+    for phase in ("verify", "time"):
+        last = [(done, total) for name, done, total in steps if name == phase][-1]
+        assert last[0] == last[1] > 0
+
+
+@pytest.mark.parametrize(
+    ("statuses", "broken", "code"),
+    [
+        ([], False, 0),
+        ([Status.PASSED, Status.SKIPPED], False, 0),
+        ([Status.PASSED, Status.FAILED], False, 1),
+        ([Status.ERRORED], False, 1),
+        ([Status.VACUOUS, Status.FAILED], False, 3),
+        ([Status.PASSED], True, 3),
+        ([Status.FAILED], True, 3),
+    ],
+)
+def test_the_exit_code_says_who_is_at_fault(statuses, broken, code):
+    report = Report(
+        environment=environment(),
+        broken=(Broken(source="mine.py", error="no"),) if broken else (),
+        findings=tuple(Finding(implementation="a", check="BN101", claim="", case="", status=s) for s in statuses),
+    )
+
+    assert exit_code(report) == code

@@ -1,0 +1,358 @@
+import gc
+import math
+import mmap
+import time
+from dataclasses import fields
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from bnbench.cases import case_id, draw, draw_cotangent, parse_case
+from bnbench.registry import discover
+from bnbench.timing import (
+    CACHE_LINE,
+    OPERATIONS,
+    aligned,
+    aligned_draw,
+    bind,
+    expected_outputs,
+    minimal_traffic,
+    operation_case,
+    relative_error,
+    rotated_orders,
+    time_operation,
+    timing_cases,
+)
+
+CASE = parse_case("float64/9x5/train")
+SIMPLIFIED = discover().implementations["numpy_simplified"].load()
+
+
+class FakeClock:
+    """Stands still while nothing is called that takes its time from it."""
+
+    def __init__(self):
+        self.now = 0
+
+    def __call__(self):
+        return self.now
+
+    def forward(self, nanoseconds):
+        """A forward function whose n-th call takes ``nanoseconds(n)``."""
+        calls = iter(range(10**9))
+
+        def forward(*arrays, **options):
+            self.now += int(nanoseconds(next(calls)))
+            return SIMPLIFIED(*arrays, **options)
+
+        return forward
+
+
+def _by_name(measurements):
+    return {measurement.implementation: measurement for measurement in measurements}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_every_implementation_takes_every_place_once_in_a_block(count):
+    names = "abcdef"[:count]
+    orders = rotated_orders(names, seed=3)
+    for _ in range(5):
+        block = list(islice(orders, count))
+        for place in range(count):
+            assert sorted(order[place] for order in block) == list(names)
+
+
+def test_two_implementations_run_as_abba():
+    orders = ["".join(order) for order in islice(rotated_orders("ab", seed=0), 40)]
+    blocks = {first + second for first, second in zip(orders[::2], orders[1::2], strict=True)}
+    assert blocks == {"abba", "baab"}
+
+
+def test_orders_depend_on_the_seed_alone():
+    first, same, other = (list(islice(rotated_orders("abcdef", seed=seed), 30)) for seed in (1, 1, 2))
+    assert first == same
+    assert first != other
+
+
+def test_ratio_of_known_durations_is_exact_though_the_machine_slows_down():
+    clock = FakeClock()
+
+    def lasting(nanoseconds):
+        return clock.forward(lambda _: nanoseconds * (1 + clock.now / 1e8))
+
+    timed = _by_name(
+        time_operation(
+            {"a": lasting(100_000), "b": lasting(200_000)}, CASE, "forward_train", baseline="a", budget=0.1, clock=clock
+        )
+    )
+    assert timed["a"].ratio.low == timed["a"].ratio.high == 1
+    assert timed["b"].ratio.median == pytest.approx(0.5, rel=0.05)
+    assert timed["b"].ratio.low <= 0.5 <= timed["b"].ratio.high
+    assert timed["b"].seconds.low > 200e-6
+
+
+def test_interruptions_in_a_third_of_the_rounds_do_not_move_the_result():
+    clock = FakeClock()
+    rng = np.random.default_rng(0)
+    forwards = {
+        "a": clock.forward(lambda _: 2_000_000),
+        "b": clock.forward(lambda _: 1_000_000 if rng.random() > 1 / 3 else 50_000_000),
+    }
+    timed = _by_name(time_operation(forwards, CASE, "forward_eval", baseline="a", budget=0.5, clock=clock))
+    assert timed["b"].calls_per_round == 1
+    assert timed["b"].ratio.median == pytest.approx(2)
+    assert timed["b"].seconds.median == pytest.approx(1e-3)
+
+
+def test_all_share_the_number_of_calls_that_the_slowest_needs():
+    clock = FakeClock()
+    forwards = {"fast": clock.forward(lambda _: 10_000), "slow": clock.forward(lambda _: 100_000)}
+    timed = time_operation(forwards, CASE, "forward_train", baseline="slow", budget=0.05, clock=clock)
+    assert len({measurement.calls_per_round for measurement in timed}) == 1
+    assert timed[0].calls_per_round * 100e-6 == pytest.approx(2e-3, rel=0.25)
+    assert [row.seconds.median for row in timed] == pytest.approx([10e-6, 100e-6])
+
+
+class CoarseClock(FakeClock):
+    """Shows multiples of 4 microseconds; reading it takes 1."""
+
+    def __call__(self):
+        self.now += 1_000
+        return self.now // 4_000 * 4_000
+
+
+@pytest.mark.parametrize(
+    ("slow", "count"),
+    [(200_000, 40), (1_000_000, 20)],
+    ids=["until the fastest takes 1000 ticks", "but not beyond ten epochs of the slowest"],
+)
+def test_number_of_calls_is_raised_for_the_fastest(slow, count):
+    clock = CoarseClock()
+    forwards = {"fast": clock.forward(lambda _: 100_000), "slow": clock.forward(lambda _: slow)}
+    timed = time_operation(forwards, CASE, "forward_eval", baseline="slow", budget=0.05, clock=clock)
+    assert count / 1.25 <= timed[0].calls_per_round <= count + 1
+
+
+def test_one_interrupted_trial_does_not_settle_the_number_of_calls():
+    clock = FakeClock()
+    forward = clock.forward(lambda call: 5_000_000 if call <= 1 else 100_000)
+    (timed,) = time_operation({"a": forward}, CASE, "forward_train", baseline="a", budget=0.05, clock=clock)
+    assert timed.calls_per_round >= 16
+
+
+def test_rounds_are_whole_blocks_and_at_least_eight():
+    clock = FakeClock()
+    for count in (1, 2, 3, 6):
+        forwards = {f"f{i}": clock.forward(lambda _: 400_000_000) for i in range(count)}
+        timed = time_operation(forwards, CASE, "forward_eval", baseline="f0", budget=0.1, clock=clock)
+        assert timed[0].calls_per_round == 1
+        assert {row.rounds for row in timed} == {8 if 8 % count == 0 else math.ceil(8 / count) * count}
+
+
+def test_budget_decides_the_number_of_rounds():
+    clock = FakeClock()
+    forwards = {name: clock.forward(lambda _: 2_000_000) for name in "ab"}
+    timed = time_operation(forwards, CASE, "forward_eval", baseline="a", budget=0.1, clock=clock)
+    assert timed[0].rounds == 50
+
+
+def test_garbage_is_not_collected_while_timing_and_again_afterwards():
+    seen = []
+
+    def forward(*arrays, **options):
+        seen.append(gc.isenabled())
+        return SIMPLIFIED(*arrays, **options)
+
+    assert gc.isenabled()
+    time_operation({"a": forward}, CASE, "forward_train", baseline="a", budget=0.01)
+    assert seen[0] is True
+    assert not any(seen[1:])
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+
+
+def test_an_exception_leaves_the_collector_as_it_was():
+    calls = iter(range(100))
+
+    def forward(*arrays, **options):
+        if next(calls) == 5:
+            raise RuntimeError("sixth call")
+        return SIMPLIFIED(*arrays, **options)
+
+    with pytest.raises(RuntimeError, match="sixth call"):
+        time_operation({"a": forward}, CASE, "forward_train", baseline="a", budget=0.01)
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_implementation_against_itself_has_a_finite_positive_ratio(operation):
+    timed = time_operation({"a": SIMPLIFIED, "b": SIMPLIFIED}, CASE, operation, baseline="a", budget=0.02)
+    assert [row.implementation for row in timed] == ["a", "b"]
+    for row in timed:
+        assert 0 < row.ratio.low <= row.ratio.median <= row.ratio.high < math.inf
+        assert 0 < row.seconds.low <= row.seconds.median <= row.seconds.high < math.inf
+        assert row.gigabytes_per_second > 0
+        assert row.faults_per_call >= 0
+        assert row.rounds >= 8
+        assert row.relative_error < 1e-14
+        assert row.operation == operation
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_twin_that_does_the_work_twice_is_found_slower(operation):
+    def twice(*arrays, **options):
+        SIMPLIFIED(*arrays, **options)
+        y, running, vjp = SIMPLIFIED(*arrays, **options)
+
+        def vjp_twice(dy):
+            vjp(dy)
+            return vjp(dy)
+
+        return y, running, vjp_twice
+
+    # Processor time instead of wall time: other processes must not decide a test.
+    timed = _by_name(
+        time_operation(
+            {"once": SIMPLIFIED, "twice": twice},
+            parse_case("float64/64x32/train"),
+            operation,
+            baseline="once",
+            budget=0.05,
+            clock=time.thread_time_ns,
+        )
+    )
+    assert timed["twice"].ratio.high < 1
+    assert timed["once"].ratio.median == 1
+
+
+def test_page_faults_are_counted_per_call():
+    def faulting(*arrays, **options):
+        with mmap.mmap(-1, 32 * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as fresh:
+            for page in range(32):
+                fresh[page * mmap.PAGESIZE] = 1
+        return SIMPLIFIED(*arrays, **options)
+
+    timed = _by_name(time_operation({"a": SIMPLIFIED, "b": faulting}, CASE, "forward_train", baseline="a", budget=0.02))
+    assert timed["b"].faults_per_call >= 32
+    assert timed["a"].faults_per_call < 16
+
+
+def test_operation_sets_the_mode_and_the_row_says_so():
+    seen = set()
+
+    def forward(*arrays, training, **options):
+        seen.add(training)
+        return SIMPLIFIED(*arrays, training=training, **options)
+
+    for operation, case, training in (
+        ("forward_train", "float32/4x5/eval", True),
+        ("forward_eval", "float32/4x5/train", False),
+        ("backward", "float32/4x5/eval", False),
+        ("backward", "float32/4x5/train", True),
+    ):
+        seen.clear()
+        (row,) = time_operation({"a": forward}, parse_case(case), operation, baseline="a", budget=0.01)
+        assert seen == {training}
+        assert parse_case(row.case).training is training
+        assert row.relative_error < 1e-5
+
+
+def test_nan_in_y_is_a_relative_error_that_passes_no_limit():
+    def broken(*arrays, **options):
+        y, running, vjp = SIMPLIFIED(*arrays, **options)
+        y[0, 0] = np.nan
+        return y, running, vjp
+
+    (row,) = time_operation({"a": broken}, CASE, "forward_train", baseline="a", budget=0.01)
+    assert not row.relative_error <= math.inf
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_nan_in_any_gradient_is_a_relative_error_that_passes_no_limit(position):
+    def broken(*arrays, **options):
+        y, running, vjp = SIMPLIFIED(*arrays, **options)
+
+        def vjp_with_nan(dy):
+            gradients = vjp(dy)
+            gradients[position].flat[-1] = np.nan
+            return gradients
+
+        return y, running, vjp_with_nan
+
+    (row,) = time_operation({"a": broken}, CASE, "backward", baseline="a", budget=0.01)
+    assert not row.relative_error <= math.inf
+
+
+def test_relative_error_is_that_of_the_worst_array():
+    expected = (np.array([1.0, 100.0]), np.array([0.5, -1.0]))
+    assert relative_error((np.array([1.0, 101.0]), np.array([0.5, -1.5])), expected) == 0.5
+
+
+def test_relative_error_of_another_shape_is_infinite():
+    assert relative_error((np.zeros((3, 1)),), (np.zeros(3),)) == math.inf
+
+
+def test_relative_error_against_zero_is_zero_or_infinite():
+    zero = np.zeros(3)
+    assert relative_error((zero,), (zero,)) == 0
+    assert relative_error((zero + 1e-300,), (zero,)) == math.inf
+
+
+def test_missing_output_is_refused():
+    with pytest.raises(ValueError, match="longer"):
+        relative_error((np.zeros(3),), (np.zeros(3), np.zeros(3)))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_bound_operation_returns_what_is_expected_of_it(operation):
+    inputs, dy = aligned_draw(operation_case(CASE, operation))
+    expected = expected_outputs(inputs, dy, operation)
+    assert len(expected) == (3 if operation == "backward" else 1)
+    assert relative_error(bind(SIMPLIFIED, inputs, dy, operation)(), expected) < 1e-14
+
+
+def test_timed_arrays_start_on_a_cache_line():
+    for text in ("float32/4x5/train", "float64/9x5/train", "float32/5x4x3/eval", "float64/8x16x14x14/train"):
+        case = parse_case(text)
+        inputs, dy = aligned_draw(case)
+        plain = draw(case)
+        names = [f.name for f in fields(inputs) if f.name != "options"]
+        assert len(names) == 5
+        for name in names:
+            array = getattr(inputs, name)
+            assert array.ctypes.data % CACHE_LINE == 0
+            assert array.dtype == case.dtype
+            np.testing.assert_array_equal(array, getattr(plain, name), strict=True)
+        assert dy.ctypes.data % CACHE_LINE == 0
+        np.testing.assert_array_equal(dy, draw_cotangent(case), strict=True)
+
+
+def test_aligned_copy_of_a_transposed_array_is_contiguous():
+    a = np.arange(12.0).reshape(3, 4).T
+    copy = aligned(a)
+    assert copy.flags.c_contiguous
+    assert not np.shares_memory(a, copy)
+    np.testing.assert_array_equal(copy, a)
+
+
+def test_minimal_traffic_counts_each_array_once():
+    case = parse_case("float32/10x3x2/train")  # x holds 60 values, an array per channel 3
+    assert minimal_traffic(case, "forward_train") == 4 * (60 + 60 + 3 * (4 + 2))
+    assert minimal_traffic(case, "forward_eval") == 4 * (60 + 60 + 3 * 4)
+    assert minimal_traffic(case, "backward") == 4 * (60 + 60 + 60 + 3 * (3 + 2))
+
+
+def test_unknown_baseline_is_refused():
+    with pytest.raises(ValueError, match="'c' is not among a, b"):
+        time_operation({"a": SIMPLIFIED, "b": SIMPLIFIED}, CASE, "backward", baseline="c")
+
+
+def test_timing_grid_has_no_case_twice_and_quick_is_smaller():
+    full, quick = timing_cases(), timing_cases(quick=True)
+    for cases in (full, quick):
+        assert len({case_id(case) for case in cases}) == len(cases)
+        assert {case.dtype for case in cases} == {"float32", "float64"}
+        assert all(case.training for case in cases)
+    assert len(quick) < len(full)
