@@ -191,7 +191,7 @@ def finish(
     saved: Array,
 ) -> None:
     """Turn origin, offset and m2 into shift, residual and 1 / sd, and move the running statistics."""
-    origin, offset, m2 = saved[0, c], saved[1, c], np.maximum(saved[2, c], 0.0)
+    origin, offset, m2 = saved[0, c], saved[1, c], saved[2, c]
     k[c] = origin + offset
     saved[0, c] = k[c]
     saved[1, c] = offset - (saved[0, c] - origin)

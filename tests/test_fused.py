@@ -82,21 +82,23 @@ def test_float32_keeps_its_digits_at_large_means(forward, shape, mean, sd):
         assert largest_error(a, b) <= 1e-6
 
 
-def test_float32_keeps_its_digits_over_many_rows(forward):
-    case = Case(shape=(65536, 5), dtype="float32", mean=1e4)
+@pytest.mark.parametrize("shape", [(65536, 5), (16, 1, 256, 256)], ids=str)
+def test_float32_keeps_its_digits_over_many_values(forward, shape):
+    case = Case(shape=shape, dtype="float32", mean=1e4)
     inputs, dy = draw(case), draw_cotangent(case)
     for a, b in zip(results_of(forward, inputs, dy), expected_of(inputs, dy), strict=True):
         assert largest_error(a, b) <= 1e-6
 
 
-@pytest.mark.parametrize("shape", [(4096, 5), (64, 5, 128)], ids=str)
-def test_an_outlier_in_front_does_not_ruin_the_rest(forward, shape):
+@pytest.mark.parametrize("rows", [[0], [0, 8192, -1]], ids=["first", "first, middle and last"])
+@pytest.mark.parametrize("shape", [(16384, 3), (16384, 70), (16384, 3, 2)], ids=str)
+def test_outliers_where_the_shift_is_taken_do_not_ruin_the_rest(forward, shape, rows):
     case = Case(shape=shape, dtype="float32")
     inputs, dy = draw(case), draw_cotangent(case)
-    inputs.x[0] = 1e6
-    # With the first row for a shift, the others would be left with errors of 1e-3.
+    inputs.x[rows] = 1e6
+    # Deviations from an outlier that is never left behind are off by 1e-4 to 1e-2 when they are added up.
     for a, b in zip(results_of(forward, inputs, dy), expected_of(inputs, dy), strict=True):
-        assert largest_error(a, b) <= 5e-6
+        assert largest_error(a, b) <= 1e-5
 
 
 @pytest.mark.parametrize("shape", [(17, 3), (9, 3, 4), (3, 3, 128)], ids=str)
