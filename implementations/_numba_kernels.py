@@ -29,6 +29,9 @@ from bnbench import Array
 
 BLOCK_ROWS = 128
 BLOCK_VALUES = 2048
+# The first block of many is short, so that a bad first k is soon left behind.
+FIRST_ROWS = 8
+FIRST_VALUES = 256
 
 
 FORWARD = {
@@ -147,13 +150,17 @@ def rows_statistics(x: Array, k: Array, saved: Array) -> None:
         saved[0, c] = k[c]
         saved[1, c] = 0.0
         saved[2, c] = 0.0
-    for start in range(0, rows, BLOCK_ROWS):
-        block = x[start : start + BLOCK_ROWS]
+    start = 0
+    size = BLOCK_ROWS if rows <= BLOCK_ROWS else FIRST_ROWS
+    while start < rows:
+        block = x[start : start + size]
         s[:] = 0
         q[:] = 0
         add_rows(block, k, s, q)
         for c in range(channels):
             merge(c, float(start), float(block.shape[0]), np.float64(s[c]), np.float64(q[c]), k, saved)
+        start += size
+        size = BLOCK_ROWS
 
 
 @njit(cache=True, error_model="numpy")
@@ -164,17 +171,21 @@ def plane_statistics(x: Array, c: int, k: Array, saved: Array) -> None:
     saved[1, c] = 0.0
     saved[2, c] = 0.0
     seen, pending, s, q = 0, 0, 0.0, 0.0
+    size = FIRST_VALUES
     for n in range(batch):
-        for start in range(0, spatial, BLOCK_VALUES):
-            run = x[n, c, start : start + BLOCK_VALUES]
+        start = 0
+        while start < spatial:
+            run = x[n, c, start : start + size]
+            start += run.size
             of_run = run_moments(run, k[c])
             s += of_run[0]
             q += of_run[1]
             pending += run.size
-            if pending >= BLOCK_VALUES or (n == batch - 1 and start + run.size == spatial):
+            if pending >= size or (n == batch - 1 and start == spatial):
                 merge(c, float(seen), float(pending), s, q, k, saved)
                 seen += pending
                 pending, s, q = 0, 0.0, 0.0
+                size = BLOCK_VALUES
 
 
 @njit(cache=True, error_model="numpy")

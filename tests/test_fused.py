@@ -82,7 +82,7 @@ def test_float32_keeps_its_digits_at_large_means(forward, shape, mean, sd):
         assert largest_error(a, b) <= 1e-6
 
 
-@pytest.mark.parametrize("shape", [(65536, 5), (16, 1, 256, 256)], ids=str)
+@pytest.mark.parametrize("shape", [(65536, 5), (16, 4, 128, 256)], ids=str)
 def test_float32_keeps_its_digits_over_many_values(forward, shape):
     case = Case(shape=shape, dtype="float32", mean=1e4)
     inputs, dy = draw(case), draw_cotangent(case)
@@ -98,7 +98,7 @@ def test_outliers_where_the_shift_is_taken_do_not_ruin_the_rest(forward, shape, 
     inputs.x[rows] = 1e6
     # Deviations from an outlier that is never left behind are off by 1e-4 to 1e-2 when they are added up.
     for a, b in zip(results_of(forward, inputs, dy), expected_of(inputs, dy), strict=True):
-        assert largest_error(a, b) <= 1e-5
+        assert largest_error(a, b) <= 5e-6
 
 
 @pytest.mark.parametrize("shape", [(17, 3), (9, 3, 4), (3, 3, 128)], ids=str)

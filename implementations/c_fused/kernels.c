@@ -36,7 +36,9 @@ enum {
     IN_CACHE = 16 << 20,     /* bytes of x above which memory wants whole lines, not panels */
     LINES_PER_BLOCK = 128,   /* values of one column summed in the arrays' own type */
     LANE_BYTES = 256,        /* of partial sums for a plane: 64 floats, 32 doubles */
-    VALUES_PER_BLOCK = 8192, /* values of one plane summed in the arrays' own type, in all lanes together */
+    VALUES_PER_BLOCK = 4096, /* values of one plane summed in the arrays' own type, in all lanes together */
+    FIRST_LINES = 8,         /* and FIRST_VALUES: the first block of many is short, so that a bad first */
+    FIRST_VALUES = 256,      /* shift is soon left behind */
 };
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
