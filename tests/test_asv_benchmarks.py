@@ -119,3 +119,11 @@ def test_environment_of_the_history_is_pinned_and_the_project_installed_without_
         assert all(re.fullmatch(r"\d+(\.\d+)+", version) for version in versions)
         assert len(versions) == 1
     assert all("--no-deps" in command for command in CONFIGURATION["install_command"])
+
+
+def test_asv_installs_the_versions_that_the_constraints_name():
+    pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    matrix = CONFIGURATION["matrix"]["req"]
+
+    assert matrix
+    assert {name: [pinned[name]] for name in matrix} == matrix
