@@ -82,7 +82,7 @@ def list_(plugin: Plugins = None) -> None:
     from bnbench.report.catalogue import listing
 
     registry = _discover(plugin)
-    Console().print(listing(registry.implementations.values(), registry.missing, registry.broken))
+    Console().print(listing(registry.implementations.values(), registry.missing, registry.broken), crop=False)
     raise typer.Exit(3 if registry.broken else 0)
 
 

@@ -18,6 +18,7 @@ def listing(
 ) -> RenderableType:
     """A table of implementations: what each declares and why it is unavailable, if it is."""
     table = Table("implementation", "state", "dtypes", "ranks", "ddof", "summary", box=None, pad_edge=False)
+    notes: list[RenderableType] = []
     for implementation in implementations:
         declared = implementation.capabilities
         reason = missing(implementation)
@@ -27,12 +28,15 @@ def listing(
             ", ".join(declared.dtypes),
             f"{min(declared.ranks)}-{max(declared.ranks)}",
             str(declared.running_var_ddof),
-            escape(reason or implementation.summary),
+            escape(implementation.summary),
         )
-    problems = [
-        Text.assemble(("broken ", "bold red"), (problem.source, "bold"), f": {problem.error}") for problem in broken
-    ]
-    return Group(table, *problems)
+        if reason:
+            # On one line, however long: the remedy is there to be copied. Print with crop=False.
+            notes.append(
+                Text(f"{implementation.name} is unavailable: {reason}", "yellow", no_wrap=True, overflow="ignore")
+            )
+    notes += [Text.assemble(("broken ", "bold red"), (b.source, "bold"), f": {b.error}") for b in broken]
+    return Group(table, *notes)
 
 
 def explanation(check: Check, bug: str) -> RenderableType:
