@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bnbench.arguments import check_arguments as check_arguments
+    from bnbench.arguments import check_grouped_arguments as check_grouped_arguments
     from bnbench.model import Array as Array
     from bnbench.model import Capabilities as Capabilities
     from bnbench.model import Forward as Forward
+    from bnbench.model import GroupedForward as GroupedForward
     from bnbench.model import Implementation as Implementation
     from bnbench.model import Vjp as Vjp
 
@@ -22,11 +24,23 @@ _HOME = {
     "Array": "bnbench.model",
     "Capabilities": "bnbench.model",
     "Forward": "bnbench.model",
+    "GroupedForward": "bnbench.model",
     "Implementation": "bnbench.model",
     "Vjp": "bnbench.model",
     "check_arguments": "bnbench.arguments",
+    "check_grouped_arguments": "bnbench.arguments",
 }
-__all__ = ["Array", "Capabilities", "Forward", "Implementation", "Vjp", "__version__", "check_arguments"]
+__all__ = [
+    "Array",
+    "Capabilities",
+    "Forward",
+    "GroupedForward",
+    "Implementation",
+    "Vjp",
+    "__version__",
+    "check_arguments",
+    "check_grouped_arguments",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,27 +1,36 @@
 """The grid of cases: cases to text and back, and deterministic draws of their data.
 
-A case id reads ``dtype/shape/mode`` followed by whatever differs from the defaults:
+A case id reads ``dtype/shape/mode``, the mode being train or eval for batch norm, the name of the norm
+for the others, followed by whatever differs from the defaults:
 
 >>> from bnbench.cases import case_id, parse_case
 >>> case_id(parse_case("float64/9x5/train"))
 'float64/9x5/train'
 >>> parse_case("float32/4x3x2x2/eval/mean=12/sd=5/seed=3").mean
 12.0
+>>> parse_case("float64/4x6x3/group2").groups
+2
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
+from bnbench.blocks import GROUPED, groups_of, to_blocks
 from bnbench.model import Array, Case, Inputs
 
-DTYPES = ("float32", "float64")
-MODES = {"train": True, "eval": False}
-OPTIONAL = {f.name: f.default for f in fields(Case) if f.name not in {"shape", "dtype", "training"}}
+DTYPES = ("float16", "float32", "float64")
+MODES: dict[str, dict[str, Any]] = {
+    "train": {"training": True},
+    "eval": {"training": False},
+    **{norm: {"norm": norm} for norm in GROUPED if norm != "group"},
+}
+OPTIONAL = {f.name: f.default for f in fields(Case) if f.name in {"mean", "sd", "eps", "momentum", "seed"}}
 
 
 class CaseError(ValueError):
@@ -51,7 +60,9 @@ def _number_text(value: float) -> str:
 
 def case_id(case: Case) -> str:
     """The text of a case; defaults are left out."""
-    mode = "train" if case.training else "eval"
+    mode: str = ("train" if case.training else "eval") if case.norm == "batch" else case.norm
+    if case.norm == "group":
+        mode += str(case.groups)
     extras = [f"{k}={_number_text(getattr(case, k))}" for k, default in OPTIONAL.items() if getattr(case, k) != default]
     return "/".join([case.dtype, shape_text(case.shape), mode, *extras])
 
@@ -63,9 +74,11 @@ def parse_case(text: str) -> Case:
     mode, *extras = rest.split("/")
     if dtype not in DTYPES:
         raise CaseError(f"case {text!r}: dtype {dtype!r}: expected one of {', '.join(DTYPES)}")
-    if mode not in MODES:
-        raise CaseError(f"case {text!r}: mode {mode!r}: expected one of {', '.join(MODES)}")
-    case = Case(shape=parse_shape(shape), dtype=dtype, training=MODES[mode])
+    case = replace(Case(shape=parse_shape(shape), dtype=dtype), **_parse_mode(text, mode))
+    try:
+        groups_of(case.channels, case.norm, case.groups)
+    except ValueError as error:
+        raise CaseError(f"case {text!r}: {error}") from None
     for extra in extras:
         key, equals, value = extra.partition("=")
         if key not in OPTIONAL or not equals:
@@ -78,19 +91,23 @@ def parse_case(text: str) -> Case:
     return case
 
 
-def count(shape: tuple[int, ...]) -> int:
-    """M, the number of elements that are normalized together in one channel: N times the spatial size."""
-    return int(shape[0] * np.prod(shape[2:], dtype=int))
+def _parse_mode(text: str, mode: str) -> dict[str, Any]:
+    groups = re.fullmatch(r"group(\d+)", mode)
+    if groups:
+        return {"norm": "group", "groups": int(groups[1])}
+    if mode not in MODES:
+        raise CaseError(f"case {text!r}: mode {mode!r}: expected one of {', '.join(MODES)} or group2, group3, ...")
+    return MODES[mode]
 
 
-def per_channel(a: Array, rank: int) -> Array:
-    """``(C,)`` as ``(1, C, 1, ...)``, so that it broadcasts against ``(N, C, *spatial)``."""
-    return a.reshape((1, -1) + (1,) * (rank - 2))
+def elements(case: Case) -> int:
+    """M, the number of elements that are normalized together."""
+    return int(to_blocks(np.empty(case.shape, dtype=bool), case.norm, case.groups).shape[1])
 
 
 def _generator(case: Case, purpose: str) -> np.random.Generator:
-    # The dtype is left out of the seed: a case draws the same numbers in float32 and float64.
-    text = f"{purpose}/{case_id(replace(case, dtype='float64', training=True))}"
+    # A case draws the same numbers in every dtype, mode and norm.
+    text = f"{purpose}/{case_id(replace(case, dtype='float64', training=True, norm='batch'))}"
     return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]))
 
 
@@ -137,10 +154,20 @@ def grid(*, quick: bool = False) -> tuple[Case, ...]:
         Case(shape=(33, 6), eps=1e-3, momentum=0.25, seed=1),
         Case(shape=(5, 3, 4), mean=-3.0, sd=0.5, seed=2),
     ]
-    cases = [plain[0], plain[3], varied[1]] if quick else plain + varied
+    grouped = [
+        Case(shape=(7, 9), norm="layer"),
+        Case(shape=(3, 5, 2, 3), norm="layer", mean=12.0, sd=5.0),
+        Case(shape=(4, 15), norm="rms"),
+        Case(shape=(3, 4, 5), norm="rms", sd=3e-3),
+        Case(shape=(3, 6, 5), norm="group", groups=2),
+        Case(shape=(2, 6, 3, 3), norm="group", groups=3, mean=12.0, sd=5.0),
+        Case(shape=(3, 4, 7), norm="instance"),
+        Case(shape=(2, 3, 4, 3), norm="instance", sd=3e-3),
+    ]
+    batch = [plain[0], plain[3], varied[1]] if quick else plain + varied
     return tuple(
         replace(case, dtype=dtype, training=training)
-        for dtype in DTYPES
-        for case in cases
-        for training in (True, False)
+        for dtype in ("float32", "float64")
+        for case in (batch + (grouped[::2] if quick else grouped))
+        for training in ((True, False) if case.norm == "batch" else (True,))
     )

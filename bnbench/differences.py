@@ -1,11 +1,11 @@
 """Numeric derivatives of a kernel, with the noise of that very kernel measured beside them.
 
-The loss is <dy, y>, taken per channel: ``phi[c] = sum of dy * y over channel c``. Three ideas carry
-the file:
+The loss is <dy, y>, taken per block: ``phi[b] = sum of dy * y over block b``. Everything here has the
+shape ``(B, M)`` of :mod:`bnbench.blocks`. Three ideas carry the file:
 
 - **A known scale.** Along a unit direction q, the variance of x + t s q is a quadratic in t whose
-  nearest complex zero is at |t| >= sqrt(M) (M elements per channel, s = sqrt(v + eps)), so a step
-  that is a fixed fraction of sqrt(M) s is right for every shape and every scale of the data.
+  nearest complex zero is at |t| >= sqrt(M) (M elements per block, s = sqrt(v + eps)), so a step that
+  is a fixed fraction of sqrt(M) s is right for every shape and every scale of the data.
 - **Sixth order.** Central differences at t, t/2 and t/4, extrapolated by Romberg's scheme; the last
   correction estimates the truncation error.
 - **Measured noise.** The rounding noise of phi and of the backward is estimated from differences of
@@ -16,19 +16,19 @@ the file:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from bnbench.cases import count, per_channel
-from bnbench.model import Array, Inputs, Kernel
+from bnbench.blocks import channel_sum, from_blocks, per_channel, spread, to_blocks
+from bnbench.model import Array, Inputs, Kernel, Outputs
 from bnbench.tolerances import HONEST_NOISE, roundoff
 
 Positions: TypeAlias = npt.NDArray[np.intp]
-"""Flat indices over N and the spatial axes."""
+"""Indices of elements within a block, 0 to M - 1."""
 
 LEVELS = 3
 NOISE_OFFSETS = range(-3, 4)
@@ -38,9 +38,10 @@ ROMBERG_GAIN = math.sqrt(2) * math.sqrt((256 / 45) ** 2 + (40 / 45) ** 2 + (1 / 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deviation:
-    """How far a backward is from the derivative of its own forward, per channel.
+    """How far a backward is from the derivative of its own forward.
 
-    ``z = |error| / noise``; both have the unit of the derivative. Arrays are ``(channels,)``.
+    ``z = |error| / noise``; both have the unit of the derivative and one value for each block, or for
+    each channel where gamma and beta are concerned.
     """
 
     error: Array
@@ -53,23 +54,12 @@ class Deviation:
         return np.where(np.isnan(z), math.inf, z)
 
 
-def channel_sum(a: Array) -> Array:
-    """Sum over everything but the channels: ``(N, C, *spatial)`` to ``(C,)``."""
-    total: Array = a.sum((0, *range(2, a.ndim)))
-    return total
-
-
-def channel_norm(a: Array) -> Array:
-    """The 2-norm of each channel, ``(C,)``."""
-    return np.sqrt(channel_sum(a**2))
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scale:
-    """The data's own scale, per channel: what makes a step right for it."""
+    """The data's own scale, for each block: what makes a step right for it."""
 
     sd: Array
-    """sqrt(v + eps) of what normalizes: the batch in train mode, the running variance in eval."""
+    """sqrt(v + eps) of what normalizes: the block's own, or in eval mode the running variance."""
     kappa: Array
     """max |x| / sd: how much relative rounding of x is amplified."""
     step: Array
@@ -78,30 +68,65 @@ class Scale:
     """Spacing at which only noise is left, in the unit of x."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blocked:
+    """Inputs and cotangent in blocks of float64, and the way back to the kernel."""
+
+    kernel: Kernel
+    inputs: Inputs
+    x: Array
+    dy: Array
+    """Weights of the loss."""
+    g: Array
+    """gamma dy."""
+
+    def blocks(self, a: Array) -> Array:
+        """An array shaped as x, in blocks of float64."""
+        options = self.inputs.options
+        return to_blocks(a.astype(np.float64), options.norm, options.groups)
+
+    def rounded(self, x: Array) -> Array:
+        """Blocks in the inputs' dtype."""
+        return x.astype(self.inputs.x.dtype)
+
+    def outputs(self, x: Array, *dys: Array) -> Outputs:
+        """The kernel's outputs at these (rounded) blocks."""
+        shape, norm = self.inputs.x.shape, self.inputs.options.norm
+        return self.kernel(replace(self.inputs, x=np.ascontiguousarray(from_blocks(x, shape, norm))), *dys)
+
+    def phi(self, x: Array) -> Array:
+        """The loss of every block, ``(B,)``, accumulated in float64."""
+        return _rows(self.dy * self.blocks(self.outputs(x).y))
+
+
+def blocked(kernel: Kernel, inputs: Inputs, dy: Array) -> Blocked:
+    """Bring a kernel's inputs into blocks."""
+    norm, groups = inputs.options.norm, inputs.options.groups
+    weights = dy.astype(np.float64)
+    g = per_channel(inputs.gamma.astype(np.float64), dy.ndim) * weights
+    x, wide, g = (to_blocks(a, norm, groups) for a in (inputs.x.astype(np.float64), weights, g))
+    return Blocked(kernel=kernel, inputs=inputs, x=x, dy=wide, g=g)
+
+
 def scale_of(inputs: Inputs) -> Scale:
     """Steps for these inputs, from their dtype, mean and variance."""
-    x = inputs.x.astype(np.float64)
-    axes = (0, *range(2, x.ndim))
-    variance = x.var(axes) if inputs.options.training else inputs.running_var.astype(np.float64)
-    sd = np.sqrt(variance + inputs.options.eps)
-    kappa = np.maximum(1.0, np.abs(x).max(axes) / sd)
+    options = inputs.options
+    x = to_blocks(inputs.x.astype(np.float64), options.norm, options.groups)
+    if options.norm == "batch" and not options.training:
+        variance = inputs.running_var.astype(np.float64)
+    elif options.norm == "rms":
+        variance = (x**2).mean(1)
+    else:
+        variance = x.var(1)
+    sd = np.sqrt(variance + options.eps)
+    kappa = np.maximum(1.0, np.abs(x).max(1) / sd)
     u = roundoff(inputs.x.dtype)
-    step = math.sqrt(count(x.shape)) / 2 * np.minimum(0.5, (u * kappa) ** (1 / 7)) * sd
+    step = math.sqrt(x.shape[1]) / 2 * np.minimum(0.5, (u * kappa) ** (1 / 7)) * sd
     tiny = 1e-5 if u < 1e-10 else 1e-3
     return Scale(sd=sd, kappa=kappa, step=step, spacing=np.maximum(tiny, 64 * u * kappa) * sd)
 
 
-def channel_loss(kernel: Kernel, inputs: Inputs, dy: Array) -> Callable[[Array], Array]:
-    """``x -> phi(x)``, shape ``(C,)``, accumulated in float64."""
-    weight = dy.astype(np.float64)
-
-    def phi(x: Array) -> Array:
-        return channel_sum(weight * kernel(replace(inputs, x=x)).y)
-
-    return phi
-
-
-def romberg(estimates: list[Array]) -> tuple[Array, Array]:
+def romberg(estimates: Sequence[Array]) -> tuple[Array, Array]:
     """Extrapolate estimates at steps t, t/2, t/4, ... with even error terms.
 
     Returns the best value and the size of the last correction.
@@ -144,43 +169,40 @@ def noise_level(values: Array) -> Array:
 def directional_deviation(
     kernel: Kernel, inputs: Inputs, dy: Array, rng: np.random.Generator, *, directions: int = 3
 ) -> Deviation:
-    """Is dx the derivative of <dy, y> along random directions? One verdict per channel.
+    """Is dx the derivative of <dy, y> along random directions? One verdict for each block.
 
-    Costs ``13 directions`` forward evaluations whatever the shape: six for the Romberg differences
+    Costs ``13 directions + 1`` forward evaluations whatever the shape: six for the Romberg differences
     and seven for the noise. The deviation with the largest z of all directions is returned.
     """
-    phi = channel_loss(kernel, inputs, dy)
+    at = blocked(kernel, inputs, dy)
     scale = scale_of(inputs)
-    rank = inputs.x.ndim
-    dtype = inputs.x.dtype
-    u = roundoff(dtype)
-    base = kernel(inputs, dy)
-    dx = base.gradients[0].dx.astype(np.float64)
-    floor_forward = u / 4 * channel_norm(base.y.astype(np.float64) * dy)
-    slope = np.abs(inputs.gamma.astype(np.float64)) / scale.sd
-    ceiling = HONEST_NOISE * u * scale.kappa * slope * channel_norm(dy.astype(np.float64))
+    u = roundoff(inputs.x.dtype)
+    base = at.outputs(at.rounded(at.x), dy)
+    dx = at.blocks(base.gradients[0].dx)
+    floor_forward = u / 4 * _norms(at.blocks(base.y) * at.dy)
+    ceiling = HONEST_NOISE * u * scale.kappa * _norms(at.g) / scale.sd
     errors, truncations, noises = [], [], []
     for _ in range(directions):
-        q = rng.standard_normal(inputs.x.shape)
-        q /= per_channel(channel_norm(q), rank)
+        q = rng.standard_normal(at.x.shape)
+        q /= _norms(q)[:, np.newaxis]
 
         def moved(distance: Array, q: Array = q) -> Array:
-            return (inputs.x + per_channel(distance, rank) * q).astype(dtype)
+            return at.rounded(at.x + distance[:, np.newaxis] * q)
 
         estimates = []
         for level in range(LEVELS):
             step = scale.step / 2**level
             ahead, behind = moved(step), moved(-step)
             # The displacement that was realised after rounding, not the one that was asked for.
-            change = channel_sum(dx * (ahead.astype(np.float64) - behind))
-            estimates.append((phi(ahead) - phi(behind) - change) / (2 * step))
+            change = _rows(dx * (ahead.astype(np.float64) - behind))
+            estimates.append((at.phi(ahead) - at.phi(behind) - change) / (2 * step))
         error, truncation = romberg(estimates)
 
-        points = [kernel(replace(inputs, x=moved(offset * scale.spacing)), dy) for offset in NOISE_OFFSETS]
-        forward = noise_level(np.array([channel_sum(p.y * dy.astype(np.float64)) for p in points]))
-        backward = noise_level(np.array([channel_sum(p.gradients[0].dx * q) for p in points]))
+        points = [at.outputs(moved(offset * scale.spacing), dy) for offset in NOISE_OFFSETS]
+        forward = noise_level(np.array([_rows(at.blocks(p.y) * at.dy) for p in points]))
+        backward = noise_level(np.array([_rows(at.blocks(p.gradients[0].dx) * q) for p in points]))
         forward = np.maximum(forward, floor_forward)
-        backward = np.clip(backward, u / 4 * channel_norm(dx * q), ceiling)
+        backward = np.clip(backward, u / 4 * _norms(dx * q), ceiling)
         errors.append(np.abs(error))
         truncations.append(truncation)
         noises.append(np.hypot(ROMBERG_GAIN * forward / scale.step, backward))
@@ -189,13 +211,12 @@ def directional_deviation(
     noise = np.array(truncations) + np.sqrt((np.array(noises) ** 2).mean(0))
     every = Deviation(error=np.array(errors), noise=noise)
     worst = np.argmax(every.z, axis=0)
-    channels = np.arange(worst.size)
-    return Deviation(error=every.error[worst, channels], noise=every.noise[worst, channels])
+    each = np.arange(worst.size)
+    return Deviation(error=every.error[worst, each], noise=every.noise[worst, each])
 
 
-def sample_rows(shape: tuple[int, ...], rng: np.random.Generator, *, most: int) -> Positions:
-    """Positions (flat indices over N and the spatial axes): all of them, or ``most`` with first and last."""
-    total = count(shape)
+def sample_positions(total: int, rng: np.random.Generator, *, most: int) -> Positions:
+    """Positions within a block of ``total`` elements: all of them, or ``most`` with first and last."""
     if total <= most:
         return np.arange(total)
     inner = rng.choice(np.arange(1, total - 1), most - 2, replace=False)
@@ -203,31 +224,29 @@ def sample_rows(shape: tuple[int, ...], rng: np.random.Generator, *, most: int) 
 
 
 def compressed_dx(kernel: Kernel, inputs: Inputs, dy: Array, positions: Positions) -> Array:
-    """Numeric dx at these positions of every channel, ``(positions, C)``, float64.
+    """Numeric dx at these positions of every block, ``(B, positions)``, float64.
 
-    Channels are independent, so one position is moved in all channels at once: six evaluations per
+    Blocks are independent, so one position is moved in all blocks at once: six evaluations per
     position (Curtis, Powell and Reid, "On the estimation of sparse Jacobian matrices", 1974).
     """
-    phi = channel_loss(kernel, inputs, dy)
+    at = blocked(kernel, inputs, dy)
     step = scale_of(inputs).step
-    rows = np.moveaxis(inputs.x, 1, -1)
-    where = np.unravel_index(positions, rows.shape[:-1])
+    x = at.rounded(at.x)
+
+    def moved(position: int, distance: Array) -> Array:
+        there = x.copy()
+        there[:, position] += distance.astype(x.dtype)
+        return there
 
     numeric = []
-    for position in zip(*where, strict=True):
+    for position in positions:
         estimates = []
         for level in range(LEVELS):
-            values = []
-            places = []
-            for sign in (1, -1):
-                moved = inputs.x.copy()
-                row = np.moveaxis(moved, 1, -1)[position]
-                row += (sign * step / 2**level).astype(row.dtype)
-                places.append(row.astype(np.float64))
-                values.append(phi(moved))
-            estimates.append((values[0] - values[1]) / (places[0] - places[1]))
+            ahead, behind = (moved(position, sign * step / 2**level) for sign in (1, -1))
+            realised = ahead[:, position].astype(np.float64) - behind[:, position]
+            estimates.append((at.phi(ahead) - at.phi(behind)) / realised)
         numeric.append(romberg(estimates)[0])
-    return np.array(numeric)
+    return np.array(numeric).T
 
 
 def parameter_deviation(kernel: Kernel, inputs: Inputs, dy: Array, name: str) -> tuple[Deviation, Array]:
@@ -236,8 +255,9 @@ def parameter_deviation(kernel: Kernel, inputs: Inputs, dy: Array, name: str) ->
     y is affine in both, so a single step of 1 gives the exact derivative of every channel at once.
     Its noise is measured by moving x a tiny bit.
     """
+    at = blocked(kernel, inputs, dy)
     scale = scale_of(inputs)
-    rank = inputs.x.ndim
+    shape, norm, rank = inputs.x.shape, inputs.options.norm, inputs.x.ndim
     u = roundoff(inputs.x.dtype)
     weight = dy.astype(np.float64)
     parameter = getattr(inputs, name)
@@ -245,10 +265,10 @@ def parameter_deviation(kernel: Kernel, inputs: Inputs, dy: Array, name: str) ->
     realised = getattr(moved, name).astype(np.float64) - parameter
 
     # Both points move along x together: what does not vanish in differences is the noise.
-    q = weight / per_channel(np.maximum(channel_norm(weight), np.finfo(np.float64).tiny), rank)
+    q = at.dy / np.maximum(_norms(at.dy), np.finfo(np.float64).tiny)[:, np.newaxis]
     slopes, sums = [], []
     for offset in NOISE_OFFSETS:
-        x = (inputs.x + per_channel(offset * scale.spacing, rank) * q).astype(inputs.x.dtype)
+        x = from_blocks(at.rounded(at.x + (offset * scale.spacing)[:, np.newaxis] * q), shape, norm)
         there, here = kernel(replace(moved, x=x)), kernel(replace(inputs, x=x), dy)
         slopes.append(channel_sum(weight * (there.y.astype(np.float64) - here.y)) / realised)
         sums.append(getattr(here.gradients[0], f"d{name}").astype(np.float64))
@@ -258,11 +278,28 @@ def parameter_deviation(kernel: Kernel, inputs: Inputs, dy: Array, name: str) ->
     got = getattr(here.gradients[0], f"d{name}").astype(np.float64)
 
     # The rounding of a sum that does not depend on x (dbeta) can't be seen by moving x: a naive sum
-    # of M terms is off by about u sqrt(M) / 4 times their norm.
-    forward_floor = u / 4 * (channel_norm(weight * there.y) + channel_norm(weight * here.y)) / np.abs(realised)
-    root = math.sqrt(count(inputs.x.shape))
-    backward_floor = u / 4 * root * channel_norm(weight * slope)
-    ceiling = HONEST_NOISE * u * scale.kappa * root * channel_norm(weight)
+    # of n terms is off by about u sqrt(n) / 4 times their norm.
+    root = math.sqrt(inputs.x.size // shape[1])
+    kappa = np.sqrt(channel_sum(spread(scale.kappa, shape, norm) ** 2)) / root
+    forward_floor = u / 4 * (_channel_norms(weight * there.y) + _channel_norms(weight * here.y)) / np.abs(realised)
+    backward_floor = u / 4 * root * _channel_norms(weight * slope)
+    ceiling = HONEST_NOISE * u * kappa * root * _channel_norms(weight)
     forward = np.maximum(noise_level(np.array(slopes)), forward_floor)
     backward = np.clip(noise_level(np.array(sums)), backward_floor, ceiling)
     return Deviation(error=np.abs(got - numeric), noise=np.hypot(forward, backward)), numeric
+
+
+def _rows(a: Array) -> Array:
+    """Sums of the rows of ``(B, M)``."""
+    total: Array = a.sum(1)
+    return total
+
+
+def _norms(a: Array) -> Array:
+    """2-norms of the rows of ``(B, M)``."""
+    return np.sqrt(_rows(a**2))
+
+
+def _channel_norms(a: Array) -> Array:
+    """2-norms of the channels of ``(N, C, *spatial)``."""
+    return np.sqrt(channel_sum(a**2))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -106,8 +106,8 @@ def speedup(staged: Forward, simplified: Forward, *, budget: float = BUDGET) -> 
 def figures(*, budget: float = BUDGET) -> list[Figure]:
     """The whole table. ``budget`` is in seconds for each of the two timed implementations."""
     implementations = discover().implementations
-    staged = implementations["numpy_staged"].load()
-    simplified = implementations["numpy_simplified"].load()
+    staged = cast("Forward", implementations["numpy_staged"].load())
+    simplified = cast("Forward", implementations["numpy_simplified"].load())
 
     groups = {
         "staged, against differences of itself": errors_against_differences(

@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, cast
+
 import numpy as np
 
-from bnbench.model import Array, Forward, Gradients, Inputs, Kernel, Outputs
+from bnbench.blocks import groups_of
+from bnbench.model import Array, Forward, Gradients, GroupedForward, Inputs, Kernel, Outputs, Vjp
 
 ARGUMENTS = ("x", "gamma", "beta", "running_mean", "running_var")
 
 
-def local_kernel(forward: Forward) -> Kernel:
-    """A kernel over a forward function of this process.
+def bound(forward: Forward | GroupedForward, inputs: Inputs) -> Callable[[], tuple[Any, ...]]:
+    """The forward call of these inputs, as a function without arguments: what is timed.
+
+    It returns ``(y, (running_mean, running_var), vjp)`` for batch norm and ``(y, vjp)`` for the others.
+    """
+    options = inputs.options
+    call = cast("Callable[..., tuple[Any, ...]]", forward)
+    if options.norm != "batch":
+        channels = inputs.x.shape[1] if inputs.x.ndim > 1 else 1  # a wrong x is for the implementation to refuse
+        groups = groups_of(channels, options.norm, options.groups)
+        return partial(call, inputs.x, inputs.gamma, inputs.beta, groups=groups, eps=options.eps)
+    return partial(
+        call,
+        *(getattr(inputs, name) for name in ARGUMENTS),
+        training=options.training,
+        eps=options.eps,
+        momentum=options.momentum,
+    )
+
+
+def _called(forward: Forward | GroupedForward, inputs: Inputs) -> tuple[Array, tuple[Array, Array], Vjp]:
+    answer = bound(forward, inputs)()
+    if inputs.options.norm == "batch":
+        y, (running_mean, running_var), vjp = answer
+        return y, (running_mean, running_var), vjp
+    y, vjp = answer
+    return y, (inputs.running_mean, inputs.running_var), vjp
+
+
+def local_kernel(forward: Forward | GroupedForward) -> Kernel:
+    """A kernel over a forward function of this process; running statistics are echoed where there are none.
 
     Every call gets fresh copies of its arguments, so that no implementation can change what the
     checks hold; what it changed in its copies is reported in ``Outputs.mutated``. Outputs are
@@ -22,10 +57,7 @@ def local_kernel(forward: Forward) -> Kernel:
 
     def kernel(inputs: Inputs, /, *dys: Array) -> Outputs:
         arguments = {name: getattr(inputs, name).copy() for name in ARGUMENTS}
-        options = inputs.options
-        y, (running_mean, running_var), vjp = forward(
-            *arguments.values(), training=options.training, eps=options.eps, momentum=options.momentum
-        )
+        y, (running_mean, running_var), vjp = _called(forward, replace(inputs, **arguments))
         y, running_mean, running_var = _own(y=y, running_mean=running_mean, running_var=running_var)
 
         gradients = []

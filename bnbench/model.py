@@ -16,12 +16,23 @@ import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
 
+Norm: TypeAlias = Literal["batch", "layer", "group", "instance", "rms"]
+"""What is normalized together; :mod:`bnbench.blocks` has the definition of each."""
+
 Vjp: TypeAlias = Callable[[Array], tuple[Array, Array, Array]]
 """``vjp(dy) -> (dx, dgamma, dbeta)``: the backward map of one forward call."""
 
 
+class GroupedForward(Protocol):
+    """The boundary of the norms within a row (layer, group, instance, rms): no state, no modes."""
+
+    def __call__(self, x: Array, gamma: Array, beta: Array, /, *, groups: int, eps: float) -> tuple[Array, Vjp]:
+        """Return ``y`` and the backward map. ``groups`` is 1 for layer and rms, C for instance norm."""
+        ...
+
+
 class Forward(Protocol):
-    """The boundary: what an implementation is. State is an argument, never a member."""
+    """The boundary of batch norm: what an implementation is. State is an argument, never a member."""
 
     def __call__(
         self,
@@ -42,9 +53,14 @@ class Forward(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """Everything a normalization takes that is not an array. ``momentum`` weighs the new batch."""
+    """Everything a normalization takes that is not an array.
 
-    training: bool
+    ``training`` and ``momentum`` (of the new batch) are batch norm's, ``groups`` is group norm's.
+    """
+
+    training: bool = True
+    norm: Norm = "batch"
+    groups: int = 1
     eps: float = 1e-5
     momentum: float = 0.1
 
@@ -94,6 +110,7 @@ class Kernel(Protocol):
 class Capabilities:
     """What an implementation declares of itself; checks follow the declaration."""
 
+    norm: Norm = "batch"
     dtypes: tuple[str, ...] = ("float32", "float64")
     ranks: tuple[int, ...] = (2, 3, 4, 5)
     running_var_ddof: Literal[0, 1] = 0
@@ -104,10 +121,10 @@ class Capabilities:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Implementation:
-    """One implementation of batch normalization, as a plugin module declares it."""
+    """One implementation of one normalization, as a plugin module declares it."""
 
     name: str
-    load: Callable[[], Forward]
+    load: Callable[[], Forward | GroupedForward]
     """Imports what is heavy and returns the forward function."""
     summary: str = ""
     capabilities: Capabilities = Capabilities()
@@ -126,7 +143,7 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """One point of the grid: a shape, a dtype, a mode, a distribution of ``x`` and the options.
+    """One point of the grid: a shape, a dtype, a norm or mode, a distribution of ``x`` and the options.
 
     ``x`` is drawn as ``sd * N(0, 1) + mean``. Printing and parsing are in :mod:`bnbench.cases`.
     """
@@ -134,6 +151,10 @@ class Case:
     shape: tuple[int, ...]
     dtype: str = "float64"
     training: bool = True
+    """The mode of batch norm; True for the norms that have none."""
+    norm: Norm = "batch"
+    groups: int = 1
+    """Of group norm; 1 for every other."""
     mean: float = 0.0
     sd: float = 1.0
     eps: float = 1e-5
@@ -142,7 +163,7 @@ class Case:
 
     @property
     def options(self) -> Options:
-        return Options(training=self.training, eps=self.eps, momentum=self.momentum)
+        return Options(training=self.training, norm=self.norm, groups=self.groups, eps=self.eps, momentum=self.momentum)
 
     @property
     def channels(self) -> int:
@@ -200,6 +221,7 @@ class Check:
     run: CheckFunction
     training: bool | None = None
     """The mode it applies to; None for both."""
+    norms: tuple[Norm, ...] = ("batch", "layer", "group", "instance", "rms")
     after: tuple[str, ...] = ()
     """Codes of checks without which this one can't be measured."""
     needs_validation: bool = False

@@ -21,6 +21,7 @@ from bnbench.model import (
     Comparison,
     Finding,
     Forward,
+    GroupedForward,
     Implementation,
     ImplementationInfo,
     Status,
@@ -49,7 +50,7 @@ class Loaded:
     """What the implementations of a run turned out to be."""
 
     subjects: tuple[Subject, ...]
-    forwards: Mapping[str, Forward]
+    forwards: Mapping[str, Forward | GroupedForward]
     """The raw functions behind the kernels, by name: what is timed."""
     infos: tuple[ImplementationInfo, ...]
     broken: tuple[Broken, ...]
@@ -58,7 +59,7 @@ class Loaded:
 def load(implementations: Iterable[Implementation]) -> Loaded:
     """Load what is available. What is missing is listed with its reason, what raises is broken."""
     subjects, infos, broken = [], [], []
-    forwards: dict[str, Forward] = {}
+    forwards: dict[str, Forward | GroupedForward] = {}
     for implementation in implementations:
         reason = Registry.missing(implementation)
         if not reason:
@@ -100,8 +101,8 @@ class Declared(Protocol):
 def plan(subjects: Iterable[Declared], cases: Sequence[Case], checks: Sequence[Check]) -> tuple[Task, ...]:
     """Every task of a run, in the order of execution: implementation, case, check.
 
-    A check of one mode is planned only on cases of that mode; what the implementation does not
-    declare to support is planned as skipped, with the reason.
+    A check is planned on the cases of its norms and its mode, an implementation on those of its norm;
+    what else it does not declare to support is planned as skipped, with the reason.
     """
     return tuple(
         Task(
@@ -112,8 +113,9 @@ def plan(subjects: Iterable[Declared], cases: Sequence[Case], checks: Sequence[C
         )
         for subject in subjects
         for case in cases
+        if case.norm == subject.capabilities.norm
         for check in checks
-        if check.training in {None, case.training}
+        if case.norm in check.norms and check.training in {None, case.training}
     )
 
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from bnbench.cases import case_id
 from bnbench.checks import ALL_CHECKS
-from bnbench.checks.forward import outputs_have_the_types_of_the_inputs, train_output_matches_the_reference
+from bnbench.checks.forward import output_matches_the_reference, outputs_have_the_types_of_the_inputs
 from bnbench.checks.gradient import (
     dbeta_is_the_derivative_of_the_forward,
     dgamma_is_the_derivative_of_the_forward,
@@ -40,7 +40,7 @@ Progress: TypeAlias = Callable[[str, int, int, str], None]
 PROOF: Mapping[Operation, tuple[Check, ...]] = {
     "forward_train": (
         outputs_have_the_types_of_the_inputs,
-        train_output_matches_the_reference,
+        output_matches_the_reference,
         running_mean_moves_towards_the_batch,
         running_var_moves_towards_the_batch,
     ),

@@ -24,8 +24,9 @@ import numpy as np
 
 from bnbench.cases import case_id, draw, draw_cotangent
 from bnbench.intervals import median_interval, ratio_interval
-from bnbench.model import Array, Case, Forward, Inputs, Measurement
-from bnbench.reference import batch_norm
+from bnbench.kernels import bound
+from bnbench.model import Array, Case, Forward, GroupedForward, Inputs, Measurement
+from bnbench.reference import normalize
 
 Operation: TypeAlias = Literal["forward_train", "forward_eval", "backward"]
 Clock: TypeAlias = Callable[[], int]
@@ -81,32 +82,23 @@ def operation_case(case: Case, operation: Operation) -> Case:
     return case if operation == "backward" else replace(case, training=operation == "forward_train")
 
 
-def bind(forward: Forward, inputs: Inputs, dy: Array, operation: Operation) -> Callable[[], tuple[Any, ...]]:
+def bind(
+    forward: Forward | GroupedForward, inputs: Inputs, dy: Array, operation: Operation
+) -> Callable[[], tuple[Any, ...]]:
     """The operation as a function without arguments: what is timed.
 
     It returns what ``forward`` or its ``vjp`` does; a backward's forward has been called once, here.
     """
-    options = inputs.options
-    call = partial(
-        forward,
-        inputs.x,
-        inputs.gamma,
-        inputs.beta,
-        inputs.running_mean,
-        inputs.running_var,
-        training=options.training,
-        eps=options.eps,
-        momentum=options.momentum,
-    )
+    call = bound(forward, inputs)
     if operation == "backward":
-        _, _, vjp = call()
+        *_, vjp = call()
         return partial(vjp, dy)
     return call
 
 
 def expected_outputs(inputs: Inputs, dy: Array, operation: Operation) -> tuple[Array, ...]:
     """What the operation should return, from the reference: ``(y,)`` or ``(dx, dgamma, dbeta)``."""
-    right = batch_norm(inputs, dy)
+    right = normalize(inputs, dy)
     return right.gradients[0] if operation == "backward" else (right.y,)
 
 
@@ -202,7 +194,7 @@ def _no_collections() -> Iterator[None]:
 
 
 def time_operation(
-    forwards: Mapping[str, Forward],
+    forwards: Mapping[str, Forward | GroupedForward],
     case: Case,
     operation: Operation,
     *,

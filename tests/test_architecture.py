@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-CORE = {"model", "arguments", "cases", "reference", "differences", "compare", "tolerances", "kernels", "mutants"}
-CORE_FOLDERS = {"checks", "report"}
+CORE = {"model", "blocks", "arguments", "cases", "reference", "differences", "compare", "tolerances", "kernels"}
+CORE_FOLDERS = {"checks", "mutants", "report"}
 SHELL = {"registry", "runner", "session", "timing", "intervals", "policy", "testing", "cli", "figures", "__main__"}
 SHELL_FOLDERS = {"asv_benchmarks"}
 
@@ -20,7 +20,7 @@ IMPURE = {"os", "pathlib", "subprocess", "time", "datetime", "random", "tempfile
 HEAVY = {"torch", "numba", "pandas", "vl_convert", "pydantic", "jinja2", "asv", "asv_runner", "dask"}
 """Imported only inside functions, wherever they are used."""
 
-NUMPY_ONLY = {"model": set(), "arguments": set(), "reference": {"model"}}
+NUMPY_ONLY = {"model": set(), "arguments": set(), "blocks": {"model"}, "reference": {"model", "blocks"}}
 """Rooms that import nothing but the standard library, NumPy and these."""
 
 

@@ -13,7 +13,7 @@ from bnbench.cases import CaseError, case_id, draw, draw_cotangent, grid, parse_
 from bnbench.model import Case
 
 floats = st.floats(allow_nan=False, allow_infinity=False)
-cases = st.builds(
+batch_cases = st.builds(
     Case,
     shape=st.lists(st.integers(1, 99), min_size=2, max_size=5).map(tuple),
     dtype=st.sampled_from(["float32", "float64"]),
@@ -24,9 +24,19 @@ cases = st.builds(
     momentum=floats,
     seed=st.integers(0, 2**63),
 )
+grouped_cases = batch_cases.flatmap(
+    lambda case: st.sampled_from(
+        [replace(case, norm=norm, training=True) for norm in ("layer", "instance", "rms")]
+        + [
+            replace(case, norm="group", groups=g, training=True)
+            for g in range(1, case.channels + 1)
+            if case.channels % g == 0
+        ]
+    )
+)
 
 
-@given(cases)
+@given(batch_cases | grouped_cases)
 def test_every_case_prints_and_parses_back(case):
     assert parse_case(case_id(case)) == case
 
@@ -40,7 +50,9 @@ def test_the_default_grid_has_ids_that_differ(case):
     ("text", "message"),
     [
         ("", "dtype ''"),
-        ("float16/9x5/train", "dtype 'float16': expected one of float32, float64"),
+        ("float8/9x5/train", "dtype 'float8': expected one of float16, float32, float64"),
+        ("float64/4x6/group4", "6 channels do not fall into 4 groups"),
+        ("float64/4x6/group", "mode 'group': expected one of train, eval, layer"),
         ("float64/9/train", "shape '9': expected N x C"),
         ("float64/9x0/train", "shape '9x0'"),
         ("float64/9xfive/train", "shape '9xfive'"),

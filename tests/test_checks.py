@@ -8,27 +8,31 @@ from functools import cache
 import pytest
 
 from bnbench.cases import case_id, grid
-from bnbench.checks import ALL_CHECKS
+from bnbench.checks import ALL_CHECKS, ESSENTIAL
 from bnbench.model import Case, Status
-from bnbench.mutants import ALL_MUTANTS, CORRECT, Mutant, forward_of
-from bnbench.reference import batch_norm
+from bnbench.mutants import ALL_MUTANTS, Mutant, forward_of
+from bnbench.reference import normalize
 from bnbench.runner import execute, load, plan
 
 MUTANTS = {mutant.name: mutant for mutant in ALL_MUTANTS}
 
 
 @cache
-def objections(name):
-    """The checks that do not pass on this mutant, over the default grid."""
-    mutant = MUTANTS.get(name) or Mutant(name=name, bug="none", make=lambda: forward_of(CORRECT))
-    subjects = load([mutant.implementation()]).subjects
-    findings = execute(plan(subjects, grid(), ALL_CHECKS), subjects)
+def objections(name, checks=ALL_CHECKS):
+    """Those of the checks that do not pass on this mutant, over the default grid."""
+    subjects = load([MUTANTS[name].implementation()]).subjects
+    findings = execute(plan(subjects, grid(), checks), subjects)
     return {f.check for f in findings if f.status not in {Status.PASSED, Status.SKIPPED}}
 
 
 @pytest.mark.parametrize("check", ALL_CHECKS, ids=lambda check: check.code)
-def test_the_check_alone_catches_its_mutant(check):
-    assert objections(check.mutant) == {check.code}
+def test_the_check_catches_its_mutant(check):
+    assert check.code in objections(check.mutant)
+
+
+@pytest.mark.parametrize("check", ESSENTIAL, ids=lambda check: check.code)
+def test_an_essential_check_alone_of_its_set_catches_its_mutant(check):
+    assert objections(check.mutant, ESSENTIAL) == {check.code}
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -36,8 +40,14 @@ def test_the_mutant_is_caught(name):
     assert objections(name)
 
 
-def test_the_recipe_without_a_bug_is_not_objected_to():
-    assert objections("correct") == set()
+@pytest.mark.parametrize("norm", ["batch", "layer", "group", "instance", "rms"])
+def test_the_recipe_without_a_bug_is_not_objected_to(norm):
+    correct = Mutant(name="correct", bug="none", norm=norm, make=lambda: forward_of(norm=norm))
+    subjects = load([correct.implementation()]).subjects
+    findings = list(execute(plan(subjects, grid(), ALL_CHECKS), subjects))
+
+    assert {f.check for f in findings} >= {"BN101", "BN102", "BN301", "BN302", "BN303", "BN502"}
+    assert {f.status for f in findings} == {Status.PASSED}
 
 
 def test_codes_and_names_are_unique():
@@ -73,5 +83,5 @@ def test_a_mismatched_statistic_is_named_after_the_rule_that_fits():
 def test_the_grid_gives_every_gradient_something_to_see(case):
     from bnbench.cases import draw, draw_cotangent
 
-    for gradient in batch_norm(draw(case), draw_cotangent(case)).gradients[0]:
+    for gradient in normalize(draw(case), draw_cotangent(case)).gradients[0]:
         assert gradient.any()

@@ -195,7 +195,7 @@ def test_explain_gives_claim_maths_cause_and_mutant():
     result = bnbench("explain", "bn301")
 
     assert result.returncode == 0
-    for text in ("BN301", "dx = gamma / s (dy - mean(dy) - x_hat mean(dy x_hat))", "Usual cause", "dx_without"):
+    for text in ("BN301", "dx = (g - mean(g) - x_hat mean(g x_hat)) / s", "Usual cause", "dx_without"):
         assert text in result.stdout
 
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bnbench.cases import count, draw, draw_cotangent
+from bnbench.blocks import to_blocks
+from bnbench.cases import case_id, draw, draw_cotangent, elements
 from bnbench.differences import (
     compressed_dx,
     directional_deviation,
     noise_level,
     parameter_deviation,
     romberg,
-    sample_rows,
+    sample_positions,
 )
 from bnbench.kernels import local_kernel
 from bnbench.model import Case, Gradients, Outputs
-from bnbench.mutants import CORRECT, forward_of
-from bnbench.reference import batch_norm
+from bnbench.mutants import forward_of
+from bnbench.reference import normalize
 
 CONDITIONS = [
     ("float64", mean, sd) for mean, sd in ((0, 1), (12, 5), (1e2, 1), (1e4, 1), (1e6, 1), (0, 1e-3), (0, 1e6))
@@ -26,7 +27,7 @@ CONDITIONS = [
 
 def with_dx(change):
     """The correct batch norm with a changed dx."""
-    kernel = local_kernel(forward_of(CORRECT))
+    kernel = local_kernel(forward_of())
 
     def changed(inputs, /, *dys):
         out = kernel(inputs, *dys)
@@ -42,7 +43,7 @@ def test_a_correct_backward_stays_within_the_noise_at_every_scale(dtype, mean, s
     for seed, shape in enumerate([(3, 8), (4, 5), (17, 6), (3, 5, 2, 4), (64, 32)]):
         case = Case(shape=shape, dtype=dtype, mean=mean, sd=sd, seed=seed, training=training)
         inputs, dy = draw(case), draw_cotangent(case)
-        kernel = local_kernel(forward_of(CORRECT))
+        kernel = local_kernel(forward_of())
 
         assert directional_deviation(kernel, inputs, dy, np.random.default_rng(seed)).z.max() <= 32
         assert parameter_deviation(kernel, inputs, dy, "gamma")[0].z.max() <= 32
@@ -73,30 +74,39 @@ def test_the_verdict_costs_39_forward_evaluations_at_any_shape():
 
         def counting(inputs, /, *dys, calls=calls):
             calls.append(len(dys))
-            return batch_norm(inputs, *dys)
+            return normalize(inputs, *dys)
 
         directional_deviation(counting, draw(case), draw_cotangent(case), np.random.default_rng(0))
         assert len(calls) <= 40
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("shape", [(4, 5), (3, 4, 2, 2)])
-def test_the_numeric_dx_agrees_with_the_reference(shape, training):
-    case = Case(shape=shape, mean=12.0, sd=5.0, training=training)
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(shape=(4, 5), mean=12.0, sd=5.0),
+        Case(shape=(3, 4, 2, 2), mean=12.0, sd=5.0),
+        Case(shape=(4, 5), training=False),
+        Case(shape=(4, 5), norm="layer"),
+        Case(shape=(3, 4, 2), norm="group", groups=2),
+        Case(shape=(3, 4, 5), norm="instance", mean=12.0),
+        Case(shape=(4, 6), norm="rms", mean=2.0),
+    ],
+    ids=case_id,
+)
+def test_the_numeric_dx_agrees_with_the_reference(case):
     inputs, dy = draw(case), draw_cotangent(case)
-    positions = np.arange(count(shape))
-    numeric = compressed_dx(batch_norm, inputs, dy, positions)
-    exact = np.moveaxis(batch_norm(inputs, dy).gradients[0].dx, 1, -1).reshape(-1, case.channels)
+    numeric = compressed_dx(normalize, inputs, dy, np.arange(elements(case)))
+    exact = to_blocks(normalize(inputs, dy).gradients[0].dx, case.norm, case.groups)
 
     assert np.abs(numeric - exact).max() <= 1e-10 * np.abs(exact).max()
 
 
-def test_sampled_rows_include_the_first_and_the_last():
-    rows = sample_rows((1000, 3), np.random.default_rng(0), most=10)
+def test_sampled_positions_include_the_first_and_the_last():
+    positions = sample_positions(1000, np.random.default_rng(0), most=10)
 
-    assert len(set(rows.tolist())) == 10
-    assert rows[0] == 0
-    assert rows[-1] == 999
+    assert len(set(positions.tolist())) == 10
+    assert positions[0] == 0
+    assert positions[-1] == 999
 
 
 def test_romberg_is_of_sixth_order():

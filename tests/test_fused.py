@@ -6,7 +6,7 @@ import pytest
 from bnbench.cases import draw, draw_cotangent
 from bnbench.kernels import local_kernel, same_bits
 from bnbench.model import Case, Inputs, Options
-from bnbench.reference import batch_norm
+from bnbench.reference import normalize
 from bnbench.registry import discover
 
 REGISTRY = discover()
@@ -38,7 +38,7 @@ def results_of(forward, inputs, dy):
 
 
 def expected_of(inputs, dy):
-    expected = batch_norm(inputs, dy, running_var_ddof=1)
+    expected = normalize(inputs, dy, running_var_ddof=1)
     return (expected.y, expected.running_mean, expected.running_var, *expected.gradients[0])
 
 

@@ -8,7 +8,7 @@ import pytest
 from bnbench.cases import case_id, draw, draw_cotangent, grid
 from bnbench.kernels import local_kernel, same_bits
 from bnbench.model import Case
-from bnbench.reference import batch_norm
+from bnbench.reference import normalize
 from bnbench.registry import discover
 
 IMPLEMENTATION = discover().implementations["numpy_staged"]
@@ -21,11 +21,11 @@ def rounding_errors(got, expected):
     return np.abs(got - expected).max() / (np.abs(expected).max() * np.finfo(got.dtype).eps)
 
 
-@pytest.mark.parametrize("case", grid(), ids=case_id)
+@pytest.mark.parametrize("case", [case for case in grid() if case.norm == "batch"], ids=case_id)
 def test_agrees_with_the_reference_to_a_few_roundings(case):
     inputs, dy = draw(case), draw_cotangent(case)
     got = local_kernel(IMPLEMENTATION.load())(inputs, dy, dy)
-    expected = batch_norm(inputs, dy)
+    expected = normalize(inputs, dy)
 
     assert got.mutated == ()
     arrays = (got.y, got.running_mean, got.running_var, *got.gradients[0])

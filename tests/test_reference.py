@@ -10,7 +10,7 @@ import pytest
 
 from bnbench.cases import draw, draw_cotangent
 from bnbench.model import Case, Inputs, Options
-from bnbench.reference import batch_norm
+from bnbench.reference import normalize
 
 
 def exact(inputs, dy):
@@ -35,7 +35,7 @@ def test_train_agrees_with_rational_arithmetic(mean):
     case = Case(shape=(7, 1), mean=mean, sd=5.0)
     inputs, dy = draw(case), draw_cotangent(case)
     y, dx, dgamma, dbeta, mu, variance = exact(inputs, dy)
-    got = batch_norm(inputs, dy)
+    got = normalize(inputs, dy)
     tolerance = 1e-14 * max(1.0, mean / 5)
 
     assert np.allclose(got.y[:, 0], y, rtol=0, atol=8 * tolerance)
@@ -50,7 +50,7 @@ def test_the_gradient_agrees_with_the_complex_step():
     """Lyness and Moler (1967): f(x + ih).imag / h has no cancellation, so h may be tiny."""
     case = Case(shape=(5, 3), mean=12.0, sd=5.0)
     inputs, dy = draw(case), draw_cotangent(case)
-    dx = batch_norm(inputs, dy).gradients[0].dx
+    dx = normalize(inputs, dy).gradients[0].dx
 
     def loss(x):
         centred = x - x.mean(0)
@@ -70,15 +70,15 @@ def test_spatial_axes_are_batch_axes():
     def flat(a):
         return np.moveaxis(a, 1, -1).reshape(-1, 4)
 
-    spatial = batch_norm(inputs, dy)
-    rows = batch_norm(replace(inputs, x=flat(inputs.x)), flat(dy))
+    spatial = normalize(inputs, dy)
+    rows = normalize(replace(inputs, x=flat(inputs.x)), flat(dy))
     assert np.allclose(flat(spatial.y), rows.y, rtol=0, atol=1e-14)
     assert np.allclose(flat(spatial.gradients[0].dx), rows.gradients[0].dx, rtol=0, atol=1e-14)
 
 
 def test_ddof_touches_only_what_is_kept():
     inputs = draw(Case(shape=(5, 3)))
-    kept0, kept1 = (batch_norm(inputs, running_var_ddof=ddof) for ddof in (0, 1))
+    kept0, kept1 = (normalize(inputs, running_var_ddof=ddof) for ddof in (0, 1))
 
     assert np.array_equal(kept0.y, kept1.y)
     moved0, moved1 = (kept.running_var - 0.9 * inputs.running_var for kept in (kept0, kept1))
@@ -95,7 +95,7 @@ def test_eval_is_an_affine_map_of_x():
         running_var=4 * ones,
         options=Options(training=False, eps=0.0),
     )
-    got = batch_norm(inputs, np.ones((1, 2)))
+    got = normalize(inputs, np.ones((1, 2)))
 
     assert got.y.tolist() == [[3.0, 5.0]]
     assert got.gradients[0].dx.tolist() == [[1.0, 1.0]]

@@ -11,7 +11,7 @@ from bnbench.checks import ALL_CHECKS
 from bnbench.compare import agrees, differs
 from bnbench.kernels import local_kernel
 from bnbench.model import Capabilities, Case, Comparison, Implementation, Status, Subject
-from bnbench.mutants import ALL_MUTANTS, CORRECT, forward_of
+from bnbench.mutants import ALL_MUTANTS, forward_of
 from bnbench.runner import execute, judge, load, plan
 
 CASE = Case(shape=(9, 5))
@@ -22,7 +22,7 @@ CODES = {check.code: check for check in ALL_CHECKS}
 def subject(name="correct", forward=None, **declared):
     return Subject(
         name=name,
-        kernel=local_kernel(forward or forward_of(CORRECT)),
+        kernel=local_kernel(forward or forward_of()),
         capabilities=Capabilities(**declared),
     )
 
@@ -99,7 +99,7 @@ def test_one_bug_gives_one_message():
     """What depends on a check that did not pass is skipped, and says so."""
 
     def transposed(*arguments, **options):
-        y, running, vjp = forward_of(CORRECT)(*arguments, **options)
+        y, running, vjp = forward_of()(*arguments, **options)
         return np.ascontiguousarray(y.T), running, vjp
 
     subjects = [subject(forward=transposed)]
@@ -112,7 +112,7 @@ def test_one_bug_gives_one_message():
 
 def test_an_output_that_is_no_array_is_an_error():
     def lists(*arguments, **options):
-        y, running, vjp = forward_of(CORRECT)(*arguments, **options)
+        y, running, vjp = forward_of()(*arguments, **options)
         return y.tolist(), running, vjp
 
     subjects = [subject(forward=lists)]
@@ -124,7 +124,7 @@ def test_an_output_that_is_no_array_is_an_error():
 
 def test_nan_in_an_output_fails():
     def poisoned(*arguments, **options):
-        y, running, vjp = forward_of(CORRECT)(*arguments, **options)
+        y, running, vjp = forward_of()(*arguments, **options)
         y[0, 0] = np.nan
         return y, running, vjp
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from bnbench.model import Broken, Case, Finding, Implementation, Report, Status
-from bnbench.mutants import ALL_MUTANTS, CORRECT, Mutant, forward_of
+from bnbench.mutants import ALL_MUTANTS, Mutant, forward_of
 from bnbench.policy import environment
 from bnbench.registry import Registry
 from bnbench.session import Request, exit_code, run
 
-CORRECT_ONE = Mutant(name="correct", bug="none", make=lambda: forward_of(CORRECT)).implementation()
+CORRECT_ONE = Mutant(name="correct", bug="none", make=forward_of).implementation()
 WRONG = {mutant.name: mutant.implementation() for mutant in ALL_MUTANTS}
 CASE = Case(shape=(9, 5))
 

@@ -9,7 +9,7 @@ import pytest
 from bnbench.cases import case_id, draw, draw_cotangent, grid
 from bnbench.kernels import local_kernel, same_bits
 from bnbench.model import Case
-from bnbench.reference import batch_norm
+from bnbench.reference import normalize
 from bnbench.registry import discover
 
 torch = pytest.importorskip("torch")
@@ -34,11 +34,11 @@ def forward(request):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("case", grid(), ids=case_id)
+@pytest.mark.parametrize("case", [case for case in grid() if case.norm == "batch"], ids=case_id)
 def test_agrees_with_the_reference_to_a_few_roundings(name, case):
     inputs, dy = draw(case), draw_cotangent(case)
     got = local_kernel(REGISTRY[name].load())(inputs, dy, dy)
-    expected = batch_norm(inputs, dy, running_var_ddof=REGISTRY[name].capabilities.running_var_ddof)
+    expected = normalize(inputs, dy, running_var_ddof=REGISTRY[name].capabilities.running_var_ddof)
 
     assert got.mutated == ()
     arrays = (got.y, got.running_mean, got.running_var, *got.gradients[0])

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 
 from bnbench.cases import draw, draw_cotangent, parse_case
-from bnbench.model import Forward
+from bnbench.model import Forward, GroupedForward
 from bnbench.registry import discover
 from bnbench.timing import (
     OPERATIONS,
@@ -36,7 +36,7 @@ HARD_CASE = "float32/64x128/train/mean=1000/sd=0.1"
 
 
 @cache
-def loaded(implementation: str) -> Forward:
+def loaded(implementation: str) -> Forward | GroupedForward:
     """The forward function. Raises asv's SkipNotImplemented where the implementation is unavailable."""
     declared = REGISTRY.implementations[implementation]
     if reason := REGISTRY.missing(declared):

@@ -5,7 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
-from bnbench.model import Check, CheckFunction
+from bnbench.blocks import GROUPED
+from bnbench.model import Check, CheckFunction, Norm
+
+BATCH: tuple[Norm, ...] = ("batch",)
+ALL_NORMS = BATCH + GROUPED
 
 
 def check(
@@ -14,6 +18,7 @@ def check(
     mutant: str,
     usual_cause: str,
     training: bool | None = None,
+    norms: tuple[Norm, ...] = ALL_NORMS,
     after: tuple[Check, ...] = (),
     needs_validation: bool = False,
 ) -> Callable[[CheckFunction], Check]:
@@ -31,6 +36,7 @@ def check(
             mutant=mutant,
             run=function,
             training=training,
+            norms=norms,
             after=tuple(prerequisite.code for prerequisite in after),
             needs_validation=needs_validation,
         )

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from bnbench.cases import draw
-from bnbench.checks._check import check
+from bnbench.checks._check import BATCH, check
 from bnbench.compare import agrees, differs
 from bnbench.kernels import refusal
 from bnbench.model import Case, Comparison, Inputs, Subject
@@ -32,7 +32,8 @@ def wrong_shapes_are_refused(subject: Subject, case: Case) -> Iterator[Compariso
     """An x without channels, or a per-channel array that is not (C,), is refused."""
     inputs = draw(case)
     yield _refused(subject, "x of one dimension", replace(inputs, x=inputs.x.ravel()))
-    for name in ("gamma", "beta", "running_mean", "running_var"):
+    state = ("running_mean", "running_var") if case.norm == "batch" else ()
+    for name in ("gamma", "beta", *state):
         a = getattr(inputs, name)
         wrong: dict[str, Any] = {"of length C + 1": np.append(a, a[:1])}
         if case.channels > 1:
@@ -58,6 +59,7 @@ def wrong_dtypes_are_refused(subject: Subject, case: Case) -> Iterator[Compariso
 @check(
     "BN603",
     mutant="mode_not_checked",
+    norms=BATCH,
     needs_validation=True,
     usual_cause="any non-empty string is true, so that training='test' trains",
 )

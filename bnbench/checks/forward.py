@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bnbench.cases import draw, draw_cotangent, per_channel
+from bnbench.blocks import per_channel, spread
+from bnbench.cases import draw, draw_cotangent
 from bnbench.checks._check import check
 from bnbench.compare import agrees, compare, differs
 from bnbench.differences import scale_of
 from bnbench.model import Array, Case, Comparison, Inputs, Subject
-from bnbench.reference import batch_norm
+from bnbench.reference import normalize
 from bnbench.tolerances import ROUNDING, roundoff
 
 
@@ -19,7 +20,8 @@ def rounding_unit(inputs: Inputs, y: Array) -> Array:
     """One rounding unit of y, shaped to broadcast: u (|gamma| kappa + |beta| + |y|)."""
     rank = inputs.x.ndim
     gamma, beta = np.abs(inputs.gamma.astype(np.float64)), np.abs(inputs.beta.astype(np.float64))
-    condition: Array = per_channel(gamma * scale_of(inputs).kappa + beta, rank) + np.abs(y)
+    kappa = spread(scale_of(inputs).kappa, inputs.x.shape, inputs.options.norm)
+    condition: Array = per_channel(gamma, rank) * kappa + per_channel(beta, rank) + np.abs(y)
     return roundoff(inputs.x.dtype) * condition
 
 
@@ -58,14 +60,15 @@ def outputs_have_the_types_of_the_inputs(subject: Subject, case: Case) -> Iterat
     after=(outputs_have_the_types_of_the_inputs,),
     usual_cause="eps outside the square root, a variance divided by M - 1, or a reduction over the wrong axis",
 )
-def train_output_matches_the_reference(subject: Subject, case: Case) -> Iterator[Comparison]:
-    """In train mode, y is gamma (x - mu) / sqrt(v + eps) + beta with the batch's own mu and v.
+def output_matches_the_reference(subject: Subject, case: Case) -> Iterator[Comparison]:
+    """y is gamma (x - mu) / sqrt(v + eps) + beta, with mu and v of the block itself.
 
-    mu = mean(x) and v = mean((x - mu)^2) over the M elements of a channel (N times the spatial size);
-    Ioffe and Szegedy, arXiv:1502.03167, algorithm 1. The reference is evaluated in float64 at the very
-    inputs that the implementation got. A wrong forward with a matching backward passes every gradient
+    mu = mean(x) and v = mean((x - mu)^2) over the M elements that are normalized together: a channel of
+    the batch in train mode (Ioffe and Szegedy, arXiv:1502.03167, algorithm 1), a row, a group or a channel
+    of a row in layer, group and instance norm; RMS norm has mu = 0. The reference is evaluated in float64
+    at the very inputs that the implementation got. A wrong forward with a matching backward passes every gradient
     check: only this comparison sees it.
     """
     inputs = draw(case)
-    got, expected = subject.kernel(inputs).y, batch_norm(inputs).y
+    got, expected = subject.kernel(inputs).y, normalize(inputs).y
     yield compare("y", got, expected, rounding_unit(inputs, expected), ROUNDING)

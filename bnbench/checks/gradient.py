@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bnbench.cases import draw, draw_cotangent
+from bnbench.blocks import to_blocks
+from bnbench.cases import draw, draw_cotangent, elements
 from bnbench.checks._check import check
 from bnbench.checks.forward import outputs_have_the_types_of_the_inputs
 from bnbench.compare import relative_error
@@ -15,8 +16,7 @@ from bnbench.differences import (
     compressed_dx,
     directional_deviation,
     parameter_deviation,
-    sample_rows,
-    scale_of,
+    sample_positions,
 )
 from bnbench.model import Array, Case, Comparison, Subject
 from bnbench.tolerances import ESCALATE, NOISE
@@ -34,14 +34,15 @@ ELEMENTS = 1 << 20
 def dx_is_the_derivative_of_the_forward(subject: Subject, case: Case) -> Iterator[Comparison]:
     """dx is the derivative of <dy, y> with respect to x, taken of the implementation's own forward.
 
-    In train mode, with s = sqrt(v + eps) and x_hat = (x - mu) / s,
+    With s = sqrt(v + eps), x_hat = (x - mu) / s and g = gamma dy,
 
-        dx = gamma / s (dy - mean(dy) - x_hat mean(dy x_hat)),
+        dx = (g - mean(g) - x_hat mean(g x_hat)) / s,
 
-    because x acts on y directly, through mu and through v; in eval mode dx = gamma / s dy. The verdict
+    because x acts on y directly, through mu and through v; the means run over what is normalized
+    together. In eval mode of batch norm dx = g / s; RMS norm has no term mean(g). The verdict
     is z: the deviation along random directions (sixth-order differences with a step that is a fixed
     fraction of s sqrt(M)) in units of the measured noise. Element, numeric value and the courses'
-    relative error come from moving one position of all channels at a time.
+    relative error come from moving one position of all blocks at a time.
     """
     inputs, dy = draw(case), draw_cotangent(case)
     rng = np.random.default_rng(case.seed)
@@ -50,18 +51,18 @@ def dx_is_the_derivative_of_the_forward(subject: Subject, case: Case) -> Iterato
         deviation = directional_deviation(subject.kernel, inputs, dy, rng, directions=9)
     z = deviation.z
 
-    most = int(np.clip(ELEMENTS // inputs.x.size, 3, 64))
-    positions = sample_rows(case.shape, rng, most=most)
+    total = elements(case)
+    positions = sample_positions(total, rng, most=int(np.clip(ELEMENTS // inputs.x.size, 3, 64)))
     numeric = compressed_dx(subject.kernel, inputs, dy, positions)
-    dx = np.moveaxis(subject.kernel(inputs, dy).gradients[0].dx, 1, -1)
-    analytic = dx.reshape(-1, case.channels)[positions].astype(np.float64)
+    dx = to_blocks(subject.kernel(inputs, dy).gradients[0].dx, case.norm, case.groups)
+    analytic = dx[:, positions].astype(np.float64)
 
-    channel = int(np.argmax(z))
-    row = int(
-        np.argmax(np.nan_to_num(np.abs(analytic - numeric)[:, channel] / scale_of(inputs).sd[channel], nan=np.inf))
-    )
-    first, *spatial = (int(i) for i in np.unravel_index(positions[row], dx.shape[:-1]))
-    yield _evidence("dx", deviation, analytic, numeric, at=(row, channel), index=(first, channel, *spatial))
+    block = int(np.argmax(z))
+    distance = np.nan_to_num(np.abs(analytic - numeric)[block], nan=np.inf)
+    position = int(np.argmax(distance))
+    flat = to_blocks(np.arange(inputs.x.size).reshape(case.shape), case.norm, case.groups)[block, positions[position]]
+    index = tuple(int(i) for i in np.unravel_index(flat, case.shape))
+    yield _evidence("dx", deviation, analytic, numeric, at=(block, position), index=index)
 
 
 @check(

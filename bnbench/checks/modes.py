@@ -7,17 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from bnbench.cases import count, draw, per_channel
-from bnbench.checks._check import check
+from bnbench.blocks import per_channel
+from bnbench.cases import draw, elements
+from bnbench.checks._check import BATCH, check
 from bnbench.checks.forward import (
+    output_matches_the_reference,
     outputs_have_the_types_of_the_inputs,
     rounding_unit,
-    train_output_matches_the_reference,
 )
 from bnbench.checks.statistics import running_mean_moves_towards_the_batch, running_var_moves_towards_the_batch
 from bnbench.compare import compare, compare_bits
 from bnbench.model import Case, Comparison, Subject
-from bnbench.reference import batch_norm
+from bnbench.reference import normalize
 from bnbench.tolerances import FEW_ULPS, ROUNDING
 
 
@@ -25,6 +26,7 @@ from bnbench.tolerances import FEW_ULPS, ROUNDING
     "BN401",
     mutant="eval_mean_weighed_by_momentum",
     training=False,
+    norms=BATCH,
     after=(outputs_have_the_types_of_the_inputs,),
     usual_cause="the batch's statistics used in eval mode, eps outside the root, or gamma and beta forgotten",
 )
@@ -35,7 +37,7 @@ def eval_output_uses_the_running_statistics(subject: Subject, case: Case) -> Ite
     neither can be left out unnoticed.
     """
     inputs = draw(case)
-    expected = batch_norm(inputs).y
+    expected = normalize(inputs).y
     yield compare("y", subject.kernel(inputs).y, expected, rounding_unit(inputs, expected), ROUNDING)
 
 
@@ -43,6 +45,7 @@ def eval_output_uses_the_running_statistics(subject: Subject, case: Case) -> Ite
     "BN402",
     mutant="eval_moves_the_running_statistics",
     training=False,
+    norms=BATCH,
     after=(outputs_have_the_types_of_the_inputs,),
     usual_cause="the update stands outside the branch for train mode",
 )
@@ -58,6 +61,7 @@ def eval_leaves_the_running_statistics_alone(subject: Subject, case: Case) -> It
     "BN403",
     mutant="eval_of_one_row_uses_the_row",
     training=False,
+    norms=BATCH,
     after=(outputs_have_the_types_of_the_inputs,),
     usual_cause="a statistic of the batch enters y, or a batch of one row takes another branch",
 )
@@ -80,8 +84,9 @@ def eval_rows_do_not_see_each_other(subject: Subject, case: Case) -> Iterator[Co
     "BN404",
     mutant="momentum_never_reaches_one",
     training=True,
+    norms=BATCH,
     after=(
-        train_output_matches_the_reference,
+        output_matches_the_reference,
         running_mean_moves_towards_the_batch,
         running_var_moves_towards_the_batch,
     ),
@@ -109,9 +114,9 @@ def train_then_eval_agree_by_the_exact_factor(subject: Subject, case: Case) -> I
     )
 
     rank = inputs.x.ndim
-    elements = count(case.shape)
-    variance = batch_norm(inputs).running_var
-    kept = variance * elements / (elements - ddof)
+    count = elements(case)
+    variance = normalize(inputs).running_var
+    kept = variance * count / (count - ddof)
     factor = per_channel(np.sqrt((variance + case.eps) / (kept + case.eps)), rank)
     beta = per_channel(inputs.beta.astype(np.float64), rank)
     expected = beta + (trained.y - beta) * factor

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from bnbench.cases import draw
-from bnbench.checks._check import check
+from bnbench.checks._check import BATCH, check
 from bnbench.checks.forward import outputs_have_the_types_of_the_inputs
 from bnbench.compare import compare, in_units
 from bnbench.differences import scale_of
 from bnbench.model import Array, Case, Comparison, Inputs, Subject
-from bnbench.reference import batch_norm
+from bnbench.reference import normalize
 from bnbench.tolerances import ROUNDING, roundoff
 
 
@@ -22,7 +22,7 @@ def _step(subject: Subject, case: Case, quantity: str) -> Comparison:
     inputs = draw(case)
     got: Array = getattr(subject.kernel(inputs), quantity)
     ddof = subject.capabilities.running_var_ddof
-    expected: Array = getattr(batch_norm(inputs, running_var_ddof=ddof), quantity)
+    expected: Array = getattr(normalize(inputs, running_var_ddof=ddof), quantity)
     unit = _unit(inputs, quantity, expected)
     comparison = compare(quantity, got, expected, unit, ROUNDING)
     if comparison.error <= comparison.limit or got.shape != expected.shape:
@@ -48,16 +48,17 @@ def _rules(inputs: Inputs, quantity: str) -> Iterator[tuple[str, Array]]:
         for ddof in ddofs:
             moved = replace(inputs, options=replace(inputs.options, momentum=weight))
             divisor = f", variance divided by {'M - 1' if ddof else 'M'}" if quantity == "running_var" else ""
-            yield f"momentum {side}{divisor}", getattr(batch_norm(moved, running_var_ddof=ddof), quantity)
+            yield f"momentum {side}{divisor}", getattr(normalize(moved, running_var_ddof=ddof), quantity)
     yield "never updated", getattr(inputs, quantity).astype(np.float64)
     replaced = replace(inputs, options=replace(inputs.options, momentum=1.0))
-    yield "replaced by the batch's, without averaging", getattr(batch_norm(replaced), quantity)
+    yield "replaced by the batch's, without averaging", getattr(normalize(replaced), quantity)
 
 
 @check(
     "BN201",
     mutant="running_mean_weighs_the_old",
     training=True,
+    norms=BATCH,
     after=(outputs_have_the_types_of_the_inputs,),
     usual_cause="momentum on the wrong side: 0.1 of the new batch here is 0.9 of the old statistics in cs231n",
 )
@@ -74,6 +75,7 @@ def running_mean_moves_towards_the_batch(subject: Subject, case: Case) -> Iterat
     "BN202",
     mutant="running_var_with_the_other_ddof",
     training=True,
+    norms=BATCH,
     after=(outputs_have_the_types_of_the_inputs,),
     usual_cause="a variance with divisor M - 1 declared as M or the reverse, or the standard deviation kept instead",
 )
