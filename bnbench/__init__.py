@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from bnbench.model import GroupedForward as GroupedForward
     from bnbench.model import Implementation as Implementation
     from bnbench.model import Vjp as Vjp
+    from bnbench.verdict import Verdict as Verdict
+    from bnbench.verification import verify as verify
+    from bnbench.verification import verify_cs231n as verify_cs231n
+    from bnbench.verification import verify_torch as verify_torch
 
 __version__ = "0.1.0"
 
@@ -26,9 +30,13 @@ _HOME = {
     "Forward": "bnbench.model",
     "GroupedForward": "bnbench.model",
     "Implementation": "bnbench.model",
+    "Verdict": "bnbench.verdict",
     "Vjp": "bnbench.model",
     "check_arguments": "bnbench.arguments",
     "check_grouped_arguments": "bnbench.arguments",
+    "verify": "bnbench.verification",
+    "verify_cs231n": "bnbench.verification",
+    "verify_torch": "bnbench.verification",
 }
 __all__ = [
     "Array",
@@ -36,10 +44,14 @@ __all__ = [
     "Forward",
     "GroupedForward",
     "Implementation",
+    "Verdict",
     "Vjp",
     "__version__",
     "check_arguments",
     "check_grouped_arguments",
+    "verify",
+    "verify_cs231n",
+    "verify_torch",
 ]
 
 

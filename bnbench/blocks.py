@@ -18,6 +18,7 @@ arXiv:1803.08494, section 3.1). gamma and beta are per channel for all of them.
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 import numpy as np
@@ -48,7 +49,8 @@ def to_blocks(a: npt.NDArray[Scalar], norm: Norm, groups: int = 1) -> npt.NDArra
     """
     if norm == "batch":
         return np.moveaxis(a, 1, 0).reshape(a.shape[1], -1)
-    return a.reshape(a.shape[0] * groups_of(a.shape[1], norm, groups), -1)
+    count = groups_of(a.shape[1], norm, groups)
+    return a.reshape(a.shape[0] * count, math.prod(a.shape[1:]) // count)
 
 
 def from_blocks(b: npt.NDArray[Scalar], shape: tuple[int, ...], norm: Norm) -> npt.NDArray[Scalar]:

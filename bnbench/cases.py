@@ -105,6 +105,24 @@ def elements(case: Case) -> int:
     return int(to_blocks(np.empty(case.shape, dtype=bool), case.norm, case.groups).shape[1])
 
 
+def sized(case: Case, *, blocks: int, elements: int) -> Case:
+    """The case with ``elements`` in each of at least ``blocks`` blocks, of the same rank where it can be.
+
+    >>> sized(parse_case("float64/9x5/train"), blocks=3, elements=33).shape
+    (33, 3)
+    >>> sized(parse_case("float64/4x6x3/group2"), blocks=3, elements=7).shape
+    (3, 14, 1)
+    """
+    rank = len(case.shape)
+    if case.norm == "instance" or (case.norm == "batch" and rank > 2):
+        shape: tuple[int, ...] = (1, blocks, *(1,) * (rank - 3), elements)
+    elif case.norm == "batch":
+        shape = (elements, blocks)
+    else:
+        shape = (blocks, groups_of(case.channels, case.norm, case.groups) * elements, *(1,) * (rank - 2))
+    return replace(case, shape=shape)
+
+
 def _generator(case: Case, purpose: str) -> np.random.Generator:
     # A case draws the same numbers in every dtype, mode and norm.
     text = f"{purpose}/{case_id(replace(case, dtype='float64', training=True, norm='batch'))}"
@@ -144,7 +162,8 @@ def grid(*, quick: bool = False) -> tuple[Case, ...]:
     """The cases that ``bnbench check`` verifies by default.
 
     Odd sizes show tails of vectorized loops, N != C shows swapped axes, a variance near eps shows
-    epsilon mistakes, a shifted mean shows cancellation, and every rank appears.
+    epsilon mistakes, a shifted mean shows cancellation, and every rank appears. float16 is for those
+    implementations that declare it: small blocks, and an eps that float16 can hold.
     """
     shapes = ((9, 5), (17, 3), (5, 4, 3), (3, 5, 2, 4), (3, 2, 2, 3, 2))
     plain = [Case(shape=shape) for shape in shapes]
@@ -164,10 +183,24 @@ def grid(*, quick: bool = False) -> tuple[Case, ...]:
         Case(shape=(3, 4, 7), norm="instance"),
         Case(shape=(2, 3, 4, 3), norm="instance", sd=3e-3),
     ]
+    half = [
+        Case(shape=(9, 5), eps=1e-3),
+        Case(shape=(3, 5, 2, 4), mean=3.0, sd=2.0, eps=1e-3),
+        Case(shape=(8, 7), sd=0.05, eps=1e-3),
+        Case(shape=(4, 15), norm="layer", eps=1e-3),
+        Case(shape=(3, 6, 5), norm="group", groups=2, eps=1e-3),
+        Case(shape=(3, 4, 7), norm="instance", eps=1e-3),
+        Case(shape=(4, 15), norm="rms", eps=1e-3),
+    ]
     batch = [plain[0], plain[3], varied[1]] if quick else plain + varied
-    return tuple(
+    precise = tuple(
         replace(case, dtype=dtype, training=training)
         for dtype in ("float32", "float64")
         for case in (batch + (grouped[::2] if quick else grouped))
+        for training in ((True, False) if case.norm == "batch" else (True,))
+    )
+    return precise + tuple(
+        replace(case, dtype="float16", training=training)
+        for case in half
         for training in ((True, False) if case.norm == "batch" else (True,))
     )

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.progress import TaskID
+from bnbench.cli_harness import COMMANDS
+from bnbench.console import Names, Plugins, discover, one_of, prepare, progress, refuse, say, select
 
-    from bnbench.model import Case, Check, Implementation, Report
+if TYPE_CHECKING:
+    from bnbench.model import Case, Check, Report
     from bnbench.registry import Registry
-    from bnbench.session import Progress, Request
+    from bnbench.session import Request
 
 LATEST = Path("reports/latest")
-T = TypeVar("T")
 
 app = typer.Typer(
     name="bnbench",
@@ -31,11 +28,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 as expected, 1 findings, 2 bad input, 3 a plugin or the harness is at fault.",
 )
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Implementations; all of them if none.")]
-Plugins = Annotated[
-    list[Path] | None,
-    typer.Option("--plugin", metavar="PATH", help="A Python file or folder with more implementations; repeatable."),
-]
 Checks = Annotated[
     list[str] | None, typer.Option("--check", metavar="CODE", help="Only this check, such as BN301; repeatable.")
 ]
@@ -81,7 +73,7 @@ def list_(plugin: Plugins = None) -> None:
 
     from bnbench.report.catalogue import listing
 
-    registry = _discover(plugin)
+    registry = discover(plugin)
     Console().print(listing(registry.implementations.values(), registry.missing, registry.broken), crop=False)
     raise typer.Exit(3 if registry.broken else 0)
 
@@ -106,9 +98,12 @@ def check(
     from bnbench.cases import grid
     from bnbench.session import Request
 
-    registry = _discover(plugin)
+    registry = discover(plugin)
     request = Request(
-        implementations=_select(registry, names or list(registry.from_paths)),
+        # With --plugin alone only what it declares, which is nothing when it is broken.
+        implementations=select(registry, names or registry.from_paths)
+        if names or not plugin or registry.from_paths
+        else (),
         cases=_cases(case) or grid(quick=quick),
         checks=_checks(check),
         plugins=tuple(map(str, plugin or ())),
@@ -136,7 +131,7 @@ def time_(
 
     Example: bnbench time numpy_staged c_fused --case float32/64x128/train --baseline numpy_staged
     """
-    registry = _discover(plugin)
+    registry = discover(plugin)
     request = _timing_request(
         registry, names, plugin, baseline=baseline, budget=budget, quick=quick, case=case, operation=operation
     )
@@ -162,13 +157,13 @@ def run(
 
     from bnbench.cases import grid
 
-    registry = _discover(plugin)
+    registry = discover(plugin)
     request = _timing_request(registry, names, plugin, baseline=baseline, budget=budget, quick=quick)
-    _prepare(output)
+    prepare(output)
     report = _run(replace(request, cases=grid(quick=quick)), registry, quiet=quiet)
     _write(report, output)
     if not quiet:
-        _say(f"Report: {output / 'index.html'}")
+        say(f"Report: {output / 'index.html'}")
     _finish(report, json=False, quiet=quiet)
 
 
@@ -190,16 +185,16 @@ def report(
     try:
         text = results.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        _refuse(f"{results}: can't be read ({error}); write one with: bnbench run")
+        refuse(f"{results}: can't be read ({error}); write one with: bnbench run")
     try:
         parsed = parse_json(text)
     except ValueError as error:
-        _refuse(f"{results}: not a bnbench report: {error}")
+        refuse(f"{results}: not a bnbench report: {error}")
     target = output or results.parent
-    _prepare(target)
+    prepare(target)
     _write(parsed, target)
     if not quiet:
-        _say(f"Report: {target / 'index.html'}")
+        say(f"Report: {target / 'index.html'}")
     _finish(parsed, json=False, quiet=quiet)
 
 
@@ -224,29 +219,15 @@ def explain(code: Annotated[str | None, typer.Argument(metavar="[CODE]", help="S
     Console().print(explanation(found, bugs[found.mutant]))
 
 
-def _discover(plugin: Iterable[Path] | None) -> Registry:
-    from bnbench.registry import PluginPathError, discover
-
-    try:
-        return discover(plugin or ())
-    except PluginPathError as error:
-        _refuse(str(error))
-
-
-def _select(registry: Registry, names: Iterable[str]) -> tuple[Implementation, ...]:
-    from bnbench.registry import UnknownImplementationError
-
-    try:
-        return registry.select(names)
-    except UnknownImplementationError as error:
-        _refuse(str(error))
+for command in COMMANDS:
+    app.command()(command)
 
 
 def _checks(codes: Iterable[str] | None) -> tuple[Check, ...]:
     from bnbench.checks import ALL_CHECKS
 
     by_code = {check.code: check for check in ALL_CHECKS}
-    return tuple(_one_of(by_code, code.upper(), "check") for code in codes or ()) or ALL_CHECKS
+    return tuple(one_of(by_code, code.upper(), "check") for code in codes or ()) or ALL_CHECKS
 
 
 def _cases(texts: Iterable[str] | None) -> tuple[Case, ...]:
@@ -255,7 +236,7 @@ def _cases(texts: Iterable[str] | None) -> tuple[Case, ...]:
     try:
         return tuple(parse_case(text) for text in texts or ())
     except CaseError as error:
-        _refuse(str(error))
+        refuse(str(error))
 
 
 def _timing_request(
@@ -273,24 +254,16 @@ def _timing_request(
     from bnbench.timing import BUDGET, OPERATIONS, QUICK_BUDGET, Operation, timing_cases
 
     operations: dict[str, Operation] = {known: known for known in OPERATIONS}
-    implementations = _select(registry, names or ())
-    _select(registry, [baseline])
+    implementations = select(registry, names or ())
+    select(registry, [baseline])
     return Request(
         implementations=implementations,
         timing_cases=_cases(case) or timing_cases(quick=quick),
-        operations=tuple(_one_of(operations, name, "operation") for name in operation or ()) or OPERATIONS,
+        operations=tuple(one_of(operations, name, "operation") for name in operation or ()) or OPERATIONS,
         baseline=baseline,
         budget=budget or (QUICK_BUDGET if quick else BUDGET),
         plugins=tuple(map(str, plugin or ())),
     )
-
-
-def _one_of(known: Mapping[str, T], name: str, what: str) -> T:
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-        _refuse(f"no {what} is called {name!r}; {hint}")
-    return known[name]
 
 
 def _run(request: Request, registry: Registry, *, quiet: bool) -> Report:
@@ -298,43 +271,12 @@ def _run(request: Request, registry: Registry, *, quiet: bool) -> Report:
     from bnbench.session import run
 
     allocator = settle_process()
-    with _progress(quiet=quiet) as progress:
-        return run(request, registry, environment(allocator), progress)
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Progress]:
-    """A bar on a terminal, a line per phase and minute elsewhere; on stderr, out of the results' way."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.fields[phase]:>6}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    console = Console(stderr=True, quiet=quiet)
-    bars: dict[str, TaskID] = {}
-    with Progress(*columns, console=console, transient=True) as display:
-
-        def progress(phase: str, done: int, total: int, doing: str) -> None:
-            if phase not in bars:
-                bars[phase] = display.add_task("", total=total, phase=phase)
-                if not console.is_terminal:
-                    console.print(f"{phase}: {total} steps")
-            display.update(bars[phase], completed=done, total=total, description=doing)
-
-        yield progress
+    with progress(quiet=quiet) as shown:
+        report = run(request, registry, environment(allocator), shown)
+    if not (report.findings or report.broken) and all(info.available for info in report.implementations):
+        norms = ", ".join(sorted({i.capabilities.norm for i in request.implementations}))
+        refuse(f"nothing to do: no such case for {norms} norm and these checks; see bnbench list")
+    return report
 
 
 def _finish(report: Report, *, json: bool, quiet: bool) -> NoReturn:
@@ -353,16 +295,6 @@ def _finish(report: Report, *, json: bool, quiet: bool) -> NoReturn:
     raise typer.Exit(exit_code(report))
 
 
-def _prepare(directory: Path) -> None:
-    """Make the output directory before hours of work depend on it."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as error:
-        _refuse(f"{directory}: can't write there ({error.strerror}); choose another folder with --output")
-
-
 def _write(report: Report, directory: Path) -> None:
     """Every report file, each replaced in one step, so that none is ever half written."""
     from bnbench.report import FILES
@@ -371,12 +303,3 @@ def _write(report: Report, directory: Path) -> None:
         scratch = directory / f".{name}.new"
         scratch.write_text(render(report), encoding="utf-8")
         os.replace(scratch, directory / name)  # noqa: PTH105 - Path.replace is the same call, less known
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-def _refuse(message: str) -> NoReturn:
-    typer.secho(f"Error: {message}", err=True, fg=typer.colors.RED)
-    raise typer.Exit(2)

@@ -282,6 +282,10 @@ def parameter_deviation(kernel: Kernel, inputs: Inputs, dy: Array, name: str) ->
     root = math.sqrt(inputs.x.size // shape[1])
     kappa = np.sqrt(channel_sum(spread(scale.kappa, shape, norm) ** 2)) / root
     forward_floor = u / 4 * (_channel_norms(weight * there.y) + _channel_norms(weight * here.y)) / np.abs(realised)
+    # Nor can that of a channel's constants, such as beta - mean gamma / s where eval mode is folded into
+    # one fused multiply-add: it is the same at every x, and kappa times larger than y's own.
+    both = np.abs(inputs.gamma.astype(np.float64)) + np.abs(moved.gamma)
+    forward_floor += u / 4 * kappa * both * np.abs(channel_sum(weight)) / np.abs(realised)
     backward_floor = u / 4 * root * _channel_norms(weight * slope)
     ceiling = HONEST_NOISE * u * kappa * root * _channel_norms(weight)
     forward = np.maximum(noise_level(np.array(slopes)), forward_floor)

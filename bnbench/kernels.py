@@ -49,47 +49,58 @@ def local_kernel(forward: Forward | GroupedForward) -> Kernel:
 
     Every call gets fresh copies of its arguments, so that no implementation can change what the
     checks hold; what it changed in its copies is reported in ``Outputs.mutated``. Outputs are
-    copied as soon as they come, so that a buffer which is reused can't change behind a check.
+    copied as soon as they come, so that a buffer which is reused can't change behind a check; it is
+    reported in ``Outputs.overwritten``.
 
     The kernel raises whatever the implementation raises, and TypeError for an output that is not
     exactly a NumPy array.
     """
 
-    def kernel(inputs: Inputs, /, *dys: Array) -> Outputs:
-        arguments = {name: getattr(inputs, name).copy() for name in ARGUMENTS}
-        y, (running_mean, running_var), vjp = _called(forward, replace(inputs, **arguments))
-        y, running_mean, running_var = _own(y=y, running_mean=running_mean, running_var=running_var)
+    def kernel(inputs: Inputs, /, *dys: Array, beside: Inputs | None = None) -> Outputs:
+        given = _copies(inputs)
+        y, (running_mean, running_var), vjp = _called(forward, replace(inputs, **given))
+        returned = [_Returned("y", y), _Returned("running_mean", running_mean), _Returned("running_var", running_var)]
+        if beside is not None:
+            _called(forward, replace(beside, **_copies(beside)))
 
         gradients = []
         mutated = []
         for dy in dys:
-            given = dy.copy()
-            dx, dgamma, dbeta = vjp(given)
-            gradients.append(Gradients(*_own(dx=dx, dgamma=dgamma, dbeta=dbeta)))
-            if not same_bits(given, dy):
+            given_dy = _copied(dy, inputs)
+            dx, dgamma, dbeta = vjp(given_dy)
+            returned += [_Returned("dx", dx), _Returned("dgamma", dgamma), _Returned("dbeta", dbeta)]
+            gradients.append(Gradients(*(output.copy for output in returned[-3:])))
+            if not same_bits(given_dy, dy):
                 mutated.append("dy")
-        mutated += [name for name, given in arguments.items() if not same_bits(given, getattr(inputs, name))]
+        mutated += [name for name, a in given.items() if not same_bits(a, getattr(inputs, name))]
+        y, running_mean, running_var = (output.copy for output in returned[:3])
         return Outputs(
             y=y,
             running_mean=running_mean,
             running_var=running_var,
             gradients=tuple(gradients),
             mutated=tuple(mutated),
+            overwritten=tuple(dict.fromkeys(output.name for output in returned if output.changed)),
         )
 
     return kernel
 
 
 def refusal(kernel: Kernel, inputs: Inputs) -> str:
-    """How the kernel refuses these inputs: ``"ValueError: message"``, or "" when it accepts them.
+    """How the kernel refuses these inputs: ``"ValueError: message"``, or "" when it accepts them."""
+    answer = attempt(kernel, inputs)
+    return answer if isinstance(answer, str) else ""
+
+
+def attempt(kernel: Kernel, inputs: Inputs, /, *dys: Array) -> Outputs | str:
+    """What the kernel answers, or how it refuses: ``"ValueError: message"``.
 
     Only TypeError and ValueError count as a refusal; anything else is raised on.
     """
     try:
-        kernel(inputs)
+        return kernel(inputs, *dys)
     except (TypeError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
-    return ""
 
 
 def same_bits(a: Array, b: Array) -> bool:
@@ -97,8 +108,40 @@ def same_bits(a: Array, b: Array) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
-def _own(**outputs: Array) -> list[Array]:
-    for name, a in outputs.items():
-        if type(a) is not np.ndarray:  # a subclass could lie about its values
-            raise TypeError(f"{name} came back as a {type(a).__name__}, expected a NumPy array")
-    return [a.copy() for a in outputs.values()]
+def _copies(inputs: Inputs) -> dict[str, Any]:
+    return {name: _copied(getattr(inputs, name), inputs) for name in ARGUMENTS}
+
+
+def _copied(a: Array, inputs: Inputs) -> Array:
+    return laid_out_alike(a) if inputs.as_laid_out else a.copy()
+
+
+def laid_out_alike(a: Array) -> Array:
+    """A copy with the strides of ``a`` and as writeable as ``a``, in memory of its own; NaN in the gaps.
+
+    >>> a = np.arange(6.0)[::-2]
+    >>> laid_out_alike(a).tolist(), laid_out_alike(a).strides
+    ([5.0, 3.0, 1.0], (-16,))
+    """
+    spans = [(length - 1) * stride // a.itemsize for length, stride in zip(a.shape, a.strides, strict=True)]
+    first = -sum(span for span in spans if span < 0)
+    memory = np.full(first + sum(span for span in spans if span > 0) + 1, np.nan, dtype=a.dtype)
+    copy: Array = np.ndarray(a.shape, a.dtype, memory, first * a.itemsize, a.strides) if a.size else a.copy()
+    copy[...] = a
+    copy.flags.writeable = a.flags.writeable
+    return copy
+
+
+class _Returned:
+    """An output, and a copy of it as it was when it came."""
+
+    def __init__(self, name: str, output: Array) -> None:
+        if type(output) is not np.ndarray:  # a subclass could lie about its values
+            raise TypeError(f"{name} came back as a {type(output).__name__}, expected a NumPy array")
+        self.name = name
+        self.output = output
+        self.copy = output.copy()
+
+    @property
+    def changed(self) -> bool:
+        return not same_bits(self.output, self.copy)

@@ -75,6 +75,8 @@ class Inputs:
     running_mean: Array
     running_var: Array
     options: Options
+    as_laid_out: bool = False
+    """Whether arrays reach the implementation with the strides they have here; C-contiguous otherwise."""
 
 
 class Gradients(NamedTuple):
@@ -95,15 +97,19 @@ class Outputs:
     gradients: tuple[Gradients, ...] = ()
     mutated: tuple[str, ...] = ()
     """Names of the arguments that the call changed in place (none, if it is well behaved)."""
+    overwritten: tuple[str, ...] = ()
+    """Names of the outputs that changed after they were returned, by a vjp or a call beside (none, likewise)."""
 
 
 class Kernel(Protocol):
     """The only door to an implementation: one forward call, then one vjp call per cotangent.
 
-    Whether the code behind it runs in this process or another can't be told from here.
+    With ``beside``, another forward call of the same implementation comes between the forward and the
+    vjps, as the next layer of a network would; what it answers is dropped. Whether the code behind the
+    door runs in this process or another can't be told from here.
     """
 
-    def __call__(self, inputs: Inputs, /, *dys: Array) -> Outputs: ...
+    def __call__(self, inputs: Inputs, /, *dys: Array, beside: Inputs | None = None) -> Outputs: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -226,6 +232,8 @@ class Check:
     """Codes of checks without which this one can't be measured."""
     needs_validation: bool = False
     """Applies only to implementations that declare ``validates``."""
+    blind: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Dtypes in which it can't tell right from wrong, each with the reason: skipped there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,12 +2,14 @@
 
 Three sources, in this order: the package ``bnbench.implementations`` (the top-level folder
 ``implementations/`` of the project), entry points of the group ``bnbench.implementations``, and
-paths given by the user. A plugin is a module with one attribute, ``implementation``. Nothing is
-swallowed: what does not load is listed in :attr:`Registry.broken` with its error.
+paths given by the user. A plugin is a module with one attribute: ``implementation``, or a tuple of
+them, ``implementations``. Nothing is swallowed: what does not load is listed in
+:attr:`Registry.broken` with its error.
 """
 
 from __future__ import annotations
 
+import ast
 import difflib
 import hashlib
 import importlib
@@ -84,12 +86,15 @@ def discover(paths: Iterable[Path] = ()) -> Registry:
     files = [file for path in paths for file in _plugin_files(path)]
     for source, load in _sources(files):
         try:
-            implementation = load()
-            if implementation.name in found:
-                raise PluginError(f"the name {implementation.name!r} is taken already")  # noqa: TRY301
+            declared = load()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises belongs in the list
             broken.append(Broken(source=source, error=describe_error(error)))
-        else:
+            continue
+        for implementation in declared:
+            if implementation.name in found:
+                taken = PluginError(f"the name {implementation.name!r} is taken already")
+                broken.append(Broken(source=source, error=describe_error(taken)))
+                continue
             found[implementation.name] = implementation
             if source in map(str, files):
                 from_paths.append(implementation.name)
@@ -98,6 +103,8 @@ def discover(paths: Iterable[Path] = ()) -> Registry:
 
 def describe_error(error: BaseException) -> str:
     """An exception in one line: type, message, and the last file and line that it passed through."""
+    if isinstance(error, PluginError):
+        return str(error)  # what is wrong is in the plugin, not where it was noticed
     text = f"{type(error).__name__}: {error}"
     frames = traceback.extract_tb(error.__traceback__)
     if frames and not isinstance(error, SyntaxError):
@@ -105,7 +112,7 @@ def describe_error(error: BaseException) -> str:
     return text
 
 
-def _sources(files: Iterable[Path]) -> Iterator[tuple[str, Callable[[], Implementation]]]:
+def _sources(files: Iterable[Path]) -> Iterator[tuple[str, Callable[[], tuple[Implementation, ...]]]]:
     """Every place that declares a plugin, with the function that loads it."""
     for entry in sorted(pkgutil.iter_modules(_package().__path__), key=lambda entry: entry.name):
         if not entry.name.startswith("_"):
@@ -117,15 +124,24 @@ def _sources(files: Iterable[Path]) -> Iterator[tuple[str, Callable[[], Implemen
         yield str(file), partial(_declared_by, partial(_load_file, file))
 
 
-def _declared_by(load: Callable[[], object]) -> Implementation:
-    """The implementation that a module (or an entry point's object) declares."""
+def _declared_by(load: Callable[[], object]) -> tuple[Implementation, ...]:
+    """The implementations that a module (or an entry point's object) declares, at least one."""
     declaration = load()
     if isinstance(declaration, ModuleType):
-        declaration = getattr(declaration, "implementation", None)
-    if not isinstance(declaration, Implementation):
-        found = "nothing" if declaration is None else f"a {type(declaration).__name__}"
-        raise PluginError(f"expected an attribute implementation = bnbench.Implementation(...), found {found}")
-    return declaration
+        names = [name for name in ("implementation", "implementations") if hasattr(declaration, name)]
+        if len(names) > 1:
+            raise PluginError("expected one of the attributes implementation and implementations, found both")
+        declaration = getattr(declaration, names[0]) if names else None
+    entries = declaration if isinstance(declaration, tuple) else (declaration,)
+    implementations = tuple(entry for entry in entries if isinstance(entry, Implementation))
+    if not implementations or len(implementations) < len(entries):
+        other = next((entry for entry in entries if not isinstance(entry, Implementation)), None)
+        found = "nothing" if other is None else f"a {type(other).__name__}"
+        raise PluginError(
+            "expected an attribute implementation = bnbench.Implementation(...), "
+            f"or implementations, a tuple of them, found {found}"
+        )
+    return implementations
 
 
 def _package() -> ModuleType:
@@ -148,7 +164,8 @@ def _package() -> ModuleType:
 
 def _plugin_files(path: Path) -> list[Path]:
     if path.is_dir():
-        files = sorted(file for file in path.glob("*.py") if not file.name.startswith("_"))
+        # A folder may hold other scripts: only what declares a plugin is run.
+        files = sorted(file for file in path.glob("*.py") if not file.name.startswith("_") and _declares(file))
         if not files:
             raise PluginPathError(f"{path}: no plugin in this folder; expected files *.py that define 'implementation'")
         return files
@@ -157,6 +174,21 @@ def _plugin_files(path: Path) -> list[Path]:
     if path.suffix != ".py":
         raise PluginPathError(f"{path}: not a Python file; expected NAME.py that defines 'implementation'")
     return [path]
+
+
+def _declares(file: Path) -> bool:
+    """Whether a file names an implementation at its top level; true for one that can't be parsed, to be loud."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return True
+    names = {
+        name.id
+        for statement in tree.body
+        for name in ast.walk(statement)
+        if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
+    }
+    return bool(names & {"implementation", "implementations"})
 
 
 def _load_file(file: Path) -> ModuleType:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeAlias
@@ -26,13 +26,14 @@ from bnbench.model import (
     Finding,
     Implementation,
     Measurement,
+    Norm,
     Report,
     Status,
     Untimed,
 )
 from bnbench.registry import Registry
 from bnbench.runner import Loaded, Task, execute, load, plan, plugin_options
-from bnbench.timing import Operation, operation_case, time_operation
+from bnbench.timing import Operation, operation_case, operations_of, time_operation
 
 Progress: TypeAlias = Callable[[str, int, int, str], None]
 """Told the phase, how many steps are done, of how many, and what comes next."""
@@ -56,7 +57,7 @@ PROOF: Mapping[Operation, tuple[Check, ...]] = {
         dbeta_is_the_derivative_of_the_forward,
     ),
 }
-"""What must have passed, on the very case, before an operation is timed."""
+"""What must have passed, on the very case, before an operation is timed; of this, the checks of its norm."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +70,7 @@ class Request:
     timing_cases: tuple[Case, ...] = ()
     operations: tuple[Operation, ...] = ("forward_train", "forward_eval", "backward")
     baseline: str = "numpy_staged"
+    """Of the norm that it has; ``numpy_<norm>_norm`` is that of the others."""
     budget: float = 0.3
     """Seconds for each implementation, case and operation."""
     plugins: tuple[str, ...] = ()
@@ -77,7 +79,7 @@ class Request:
 def run(request: Request, registry: Registry, environment: Environment, progress: Progress) -> Report:
     """Do what is asked, and report it."""
     loaded = load(request.implementations)
-    rows = tuple(_rows(request))
+    rows = tuple(_rows(request, {subject.capabilities.norm for subject in loaded.subjects}))
     wanted = chain(plan(loaded.subjects, request.cases, request.checks), _proof_tasks(loaded, rows))
     tasks = tuple({task.id: task for task in wanted}.values())
 
@@ -91,13 +93,17 @@ def run(request: Request, registry: Registry, environment: Environment, progress
     for number, (case, operation) in enumerate(rows):
         progress("time", number, len(rows), f"{operation} {case_id(case)}")
         reasons = _reasons_against(case, operation, findings)
-        proven = {name: forward for name, forward in loaded.forwards.items() if name not in reasons}
+        proven = {
+            subject.name: loaded.forwards[subject.name]
+            for subject in loaded.subjects
+            if subject.capabilities.norm == case.norm and subject.name not in reasons
+        }
         untimed += [
             Untimed(implementation=name, case=case_id(case), operation=operation, reason=reason)
             for name, reason in reasons.items()
         ]
         if proven:
-            baseline = request.baseline if request.baseline in proven else next(iter(proven))
+            baseline = next(n for n in (request.baseline, f"numpy_{case.norm}_norm", *proven) if n in proven)
             timed = time_operation(proven, case, operation, baseline=baseline, budget=request.budget)
             measurements += (replace(row, reproduce=_time_command(row, request.plugins)) for row in timed)
     if rows:
@@ -124,11 +130,11 @@ def exit_code(report: Report) -> int:
     return 0
 
 
-def _rows(request: Request) -> Iterator[tuple[Case, Operation]]:
-    """Every (case, operation) to time, the case in the mode of the operation."""
+def _rows(request: Request, norms: Container[Norm]) -> Iterator[tuple[Case, Operation]]:
+    """Every (case, operation) to time, the case in the mode of the operation; only of norms that are there."""
     for case in request.timing_cases:
-        for operation in request.operations:
-            if case.training or operation != "forward_train":
+        if case.norm in norms:
+            for operation in operations_of(case, request.operations):
                 yield operation_case(case, operation), operation
 
 

@@ -13,19 +13,20 @@ import math
 import random
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice, pairwise, repeat
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from bnbench.blocks import GROUPED
 from bnbench.cases import case_id, draw, draw_cotangent
 from bnbench.intervals import median_interval, ratio_interval
-from bnbench.kernels import bound
-from bnbench.model import Array, Case, Forward, GroupedForward, Inputs, Measurement
+from bnbench.kernels import ARGUMENTS, bound
+from bnbench.model import Array, Case, Forward, GroupedForward, Inputs, Measurement, Norm
 from bnbench.reference import normalize
 
 Operation: TypeAlias = Literal["forward_train", "forward_eval", "backward"]
@@ -52,13 +53,33 @@ BUDGET = 0.3
 def timing_cases(*, quick: bool = False) -> tuple[Case, ...]:
     """The cases that are timed by default: the size where calls cost more than arithmetic, up to the L2 cache.
 
-    Larger arrays measure the memory, and on a shared machine the neighbours.
+    Larger arrays measure the memory, and on a shared machine the neighbours. The norms within a row have
+    the shapes that they are used on: layer and RMS norm rows of features, group and instance norm images.
     """
     if quick:
         shapes: tuple[tuple[int, ...], ...] = ((4, 5), (64, 128), (8, 16, 14, 14))
-        return (*(Case(shape=shape, dtype="float32") for shape in shapes), Case(shape=(64, 128), dtype="float64"))
+        batch = (*(Case(shape=shape, dtype="float32") for shape in shapes), Case(shape=(64, 128), dtype="float64"))
+        return batch + _grouped_timing_cases("float32", rows=((64, 128),), images=((8, 16, 14, 14),))
     shapes = ((4, 5), (64, 128), (100, 500), (256, 1024), (128, 16, 28), (16, 32, 14, 14), (8, 16, 32, 32))
-    return tuple(Case(shape=shape, dtype=dtype) for dtype in ("float32", "float64") for shape in shapes)
+    batch = tuple(Case(shape=shape, dtype=dtype) for dtype in ("float32", "float64") for shape in shapes)
+    rows, images = ((64, 128), (256, 1024)), ((16, 32, 14, 14), (8, 16, 32, 32))
+    return batch + sum((_grouped_timing_cases(d, rows=rows, images=images) for d in ("float32", "float64")), ())
+
+
+def _grouped_timing_cases(
+    dtype: str, *, rows: Sequence[tuple[int, ...]], images: Sequence[tuple[int, ...]]
+) -> tuple[Case, ...]:
+    shapes: Mapping[Norm, Sequence[tuple[int, ...]]] = {
+        "layer": rows,
+        "rms": rows,
+        "group": images,
+        "instance": images,
+    }
+    return tuple(
+        Case(shape=shape, dtype=dtype, norm=norm, groups=4 if norm == "group" else 1)
+        for norm in GROUPED
+        for shape in shapes[norm]
+    )
 
 
 def aligned(a: Array) -> Array:
@@ -73,8 +94,18 @@ def aligned(a: Array) -> Array:
 def aligned_draw(case: Case) -> tuple[Inputs, Array]:
     """The inputs and the cotangent of the case, every array on a cache line."""
     inputs = draw(case)
-    arrays: dict[str, Any] = {f.name: aligned(getattr(inputs, f.name)) for f in fields(inputs) if f.name != "options"}
+    arrays: dict[str, Any] = {name: aligned(getattr(inputs, name)) for name in ARGUMENTS}
     return replace(inputs, **arrays), aligned(draw_cotangent(case))
+
+
+def operations_of(case: Case, operations: Iterable[Operation] = OPERATIONS) -> tuple[Operation, ...]:
+    """Those of the operations that the case has.
+
+    A norm within a row has no modes: ``forward_train`` is its forward. A case of batch norm in eval
+    mode has no ``forward_train``; one in train mode has its eval mode too.
+    """
+    missing = "forward_eval" if case.norm != "batch" else None if case.training else "forward_train"
+    return tuple(operation for operation in operations if operation != missing)
 
 
 def operation_case(case: Case, operation: Operation) -> Case:
@@ -122,8 +153,12 @@ def minimal_traffic(case: Case, operation: Operation) -> int:
 
     A forward reads x and four arrays per channel and writes y, in training also the two running
     statistics; a backward reads x, dy and gamma, mean and variance and writes dx, dgamma and dbeta.
+    A norm within a row has nothing per channel but gamma, beta and their gradients.
     """
-    large, small = {"forward_train": (2, 6), "forward_eval": (2, 4), "backward": (3, 5)}[operation]
+    large = 3 if operation == "backward" else 2
+    small = {"forward_train": 6, "forward_eval": 4, "backward": 5}[operation]
+    if case.norm != "batch":
+        small = 3 if operation == "backward" else 2
     return (large * math.prod(case.shape) + small * case.channels) * np.dtype(case.dtype).itemsize
 
 

@@ -15,7 +15,7 @@ sum of squared deviations from it.
 Everything is at module level with explicit signatures, so that Numba finds its disk cache again in
 the next process. Inputs are declared read-only, which admits writable arrays too.
 """
-# ruff: noqa: PLR0917  compiled functions are called by position
+
 
 from __future__ import annotations
 

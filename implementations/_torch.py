@@ -1,15 +1,19 @@
-"""The border between NumPy and torch, which both torch implementations cross in the same way."""
+"""The border between NumPy and torch, which all torch implementations cross in the same way."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
-from bnbench import Array, Forward, Vjp, check_arguments
+from bnbench import Array, Forward, GroupedForward, Vjp, check_arguments, check_grouped_arguments
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    TorchGroupNorm: TypeAlias = Callable[[Tensor, int, Tensor, Tensor, float], Tensor]
+    """The calling convention of ``torch.group_norm``: x, groups, gamma, beta, eps."""
 
 
 class TorchBatchNorm(Protocol):
@@ -39,9 +43,7 @@ def with_numpy_arrays(batch_norm: TorchBatchNorm) -> Forward:
     """
     import torch
 
-    def tensor(a: Array) -> Tensor:
-        # torch knows no negative strides, and warns of memory that it could write to but must not.
-        return torch.from_numpy(np.require(a, requirements=("C", "W")))
+    tensor, vjp_of = _crossings()
 
     def forward(
         x: Array,
@@ -62,10 +64,40 @@ def with_numpy_arrays(batch_norm: TorchBatchNorm) -> Forward:
             mean, var = tensor(running_mean).clone(), tensor(running_var).clone()
             y = batch_norm(inputs[0], mean, var, *inputs[1:], training=training, momentum=momentum, eps=eps)
 
+        return y.detach().numpy(), (mean.numpy(), var.numpy()), vjp_of(y, inputs)
+
+    return forward
+
+
+def grouped_with_numpy_arrays(group_norm: TorchGroupNorm) -> GroupedForward:
+    """``group_norm`` as a forward function, differentiated by autograd; keeps ``x`` as the above does."""
+    import torch
+
+    tensor, vjp_of = _crossings()
+
+    def forward(x: Array, gamma: Array, beta: Array, /, *, groups: int, eps: float) -> tuple[Array, Vjp]:
+        check_grouped_arguments(x, gamma, beta, groups=groups)
+        with torch.inference_mode(mode=False):
+            inputs = [tensor(a).requires_grad_() for a in (x, gamma.copy(), beta)]
+            y = group_norm(inputs[0], groups, inputs[1], inputs[2], eps)
+        return y.detach().numpy(), vjp_of(y, inputs)
+
+    return forward
+
+
+def _crossings() -> tuple[Callable[[Array], Tensor], Callable[[Tensor, Sequence[Tensor]], Vjp]]:
+    """From an array to a tensor, and from y and the tensors that it came from to the vjp."""
+    import torch
+
+    def tensor(a: Array) -> Tensor:
+        # torch knows no negative strides, and warns of memory that it could write to but must not.
+        return torch.from_numpy(np.require(a, requirements=("C", "W")))
+
+    def vjp_of(y: Tensor, inputs: Sequence[Tensor]) -> Vjp:
         def vjp(dy: Array) -> tuple[Array, Array, Array]:
             dx, dgamma, dbeta = torch.autograd.grad(y, inputs, tensor(dy), retain_graph=True)
             return dx.numpy(), dgamma.numpy(), dbeta.numpy()
 
-        return y.detach().numpy(), (mean.numpy(), var.numpy()), vjp
+        return vjp
 
-    return forward
+    return tensor, vjp_of

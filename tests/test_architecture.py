@@ -10,8 +10,28 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 CORE = {"model", "blocks", "arguments", "cases", "reference", "differences", "compare", "tolerances", "kernels"}
+CORE |= {"jacobian", "projection", "inconsistency"}
+CORE |= {"honest", "rounding"}
+CORE |= {"dyadic", "fixtures", "exactness", "conventions", "conclusion"}
+CORE |= {"argument", "directions", "verdict"}
 CORE_FOLDERS = {"checks", "mutants", "report"}
-SHELL = {"registry", "runner", "session", "timing", "intervals", "policy", "testing", "cli", "figures", "__main__"}
+SHELL = {
+    "registry",
+    "runner",
+    "session",
+    "timing",
+    "intervals",
+    "policy",
+    "testing",
+    "cli",
+    "figures",
+    "console",
+    "cli_harness",
+    "__main__",
+}
+SHELL |= {"calibration", "rivals", "rules"}
+SHELL |= {"mutation"}
+SHELL |= {"networks", "verification"}
 SHELL_FOLDERS = {"asv_benchmarks"}
 
 IMPURE = {"os", "pathlib", "subprocess", "time", "datetime", "random", "tempfile", "shutil", "socket", "threading"}

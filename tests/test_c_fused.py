@@ -1,4 +1,4 @@
-"""c_fused: the binding. What it computes is in test_fused.py."""
+"""c_fused: the binding. What it computes is in test_fused.py and test_grouped.py."""
 
 import gc
 import inspect
@@ -26,9 +26,17 @@ STATM = Path("/proc/self/statm")
 OPTIONS = {"training": True, "eps": 1e-5, "momentum": 0.1}
 
 
+GROUPED_OPTIONS = {"groups": 3, "eps": 1e-5}
+
+
 @pytest.fixture
 def forward():
     return IMPLEMENTATION.load()
+
+
+@pytest.fixture(params=["c_group_norm", "c_rms_norm"])
+def grouped(request):
+    return REGISTRY.implementations[request.param].load()
 
 
 def test_signature_is_that_of_the_protocol(forward):
@@ -94,6 +102,65 @@ def test_no_reference_is_kept_or_lost_by_any_call(forward):
                 call()
     del _, vjp, call
     assert [sys.getrefcount(a) for a in watched] == before
+
+
+def test_signature_of_a_grouped_norm_is_that_of_the_protocol(grouped):
+    assert str(inspect.signature(grouped)) == "(x, gamma, beta, /, *, groups, eps)"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "options", "message"),
+    [
+        (ARRAYS[:2], GROUPED_OPTIONS, r"_norm\(\) takes 3 positional arguments \(x, gamma, beta\), got 2"),
+        (ARRAYS, GROUPED_OPTIONS, "takes 3 positional arguments .*, got 5"),
+        (ARRAYS[:3], {"groups": 1}, "missing the keyword argument 'eps'"),
+        (ARRAYS[:3], GROUPED_OPTIONS | {"training": True}, "unexpected keyword argument 'training'"),
+        (ARRAYS[:3], GROUPED_OPTIONS | {"eps": "small"}, "eps is a str, expected a number"),
+    ],
+)
+def test_wrong_calls_of_a_grouped_norm_are_refused(grouped, arrays, options, message):
+    with pytest.raises(TypeError, match=message):
+        grouped(*arrays, **options)
+
+
+def test_a_grouped_norm_keeps_and_loses_no_reference(grouped):
+    wrong = np.ones(4)
+    watched = [X, C, wrong, np.float32, np.float64, np.empty]
+    before = [sys.getrefcount(a) for a in watched]
+    for _ in range(50):
+        _, vjp = grouped(X, C, C, **GROUPED_OPTIONS)
+        vjp(X)
+        for call in (
+            lambda vjp=vjp: vjp(wrong),
+            lambda: grouped(X, wrong, C, **GROUPED_OPTIONS),
+            lambda: grouped(X, C, wrong, **GROUPED_OPTIONS),
+            lambda: grouped(wrong, C, C, **GROUPED_OPTIONS),
+            lambda: grouped(X, C, C, **GROUPED_OPTIONS | {"groups": 2}),
+            lambda: grouped(X, C, C, **GROUPED_OPTIONS | {"groups": 1.0}),
+            lambda: grouped(X, C, C, **GROUPED_OPTIONS | {"eps": -1}),
+        ):
+            with pytest.raises((TypeError, ValueError)):
+                call()
+    del _, vjp, call
+    assert [sys.getrefcount(a) for a in watched] == before
+
+
+@pytest.mark.skipif(not STATM.exists(), reason=f"reads {STATM}")
+def test_memory_of_a_grouped_norm_does_not_grow(grouped):
+    def pages():
+        return int(STATM.read_text().split()[1])
+
+    x, c = np.random.default_rng(0).standard_normal((1000, 64)), np.ones(64)
+
+    def calls(count):
+        for _ in range(count):
+            _, vjp = grouped(x[::-1], c, c, groups=4, eps=1e-5)
+            vjp(x)
+
+    calls(100)
+    before = pages()
+    calls(100)  # keeping the statistics of the blocks alone would be 10 MB
+    assert pages() - before < 500
 
 
 @pytest.mark.skipif(not STATM.exists(), reason=f"reads {STATM}")

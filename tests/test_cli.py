@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from bnbench.checks import ALL_CHECKS
+
 PLUGINS = Path(__file__).parent / "plugins"
 ONE = ("--case", "float64/9x5/train")
 
@@ -69,6 +71,7 @@ def test_a_plugin_that_raises_on_import_exits_3_and_is_named():
     assert result.returncode == 3
     assert "raises_on_import.py" in result.stdout
     assert "no such luck" in result.stdout
+    assert "numpy_staged" not in result.stdout, "nothing else is checked in its place"
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,7 @@ def test_a_plugin_that_raises_on_import_exits_3_and_is_named():
         (("check", "numpy_stagd"), "did you mean numpy_staged?"),
         (("check", "numpy_staged", "--check", "BNN301"), "no check is called 'BNN301'; did you mean BN301?"),
         (("check", "numpy_staged", "--case", "float64/9x5/test"), "expected one of train, eval"),
+        (("check", "numpy_layer_norm", "--case", "float64/9x5/train"), "nothing to do: no such case for layer norm"),
         (("check", "--plugin", "no/such/file.py"), "no such file or folder"),
         (("time", "numpy_staged", "--operation", "backwards"), "did you mean backward?"),
         (("time", "numpy_staged", "--baseline", "numpy"), "no implementation is called 'numpy'"),
@@ -200,7 +204,7 @@ def test_explain_gives_claim_maths_cause_and_mutant():
 
 
 def test_explain_without_a_code_lists_every_check():
-    assert len(bnbench("explain").stdout.splitlines()) == 17
+    assert [line[:5] for line in bnbench("explain").stdout.splitlines()] == [check.code for check in ALL_CHECKS]
 
 
 def test_the_version_is_the_packages():

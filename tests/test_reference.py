@@ -46,21 +46,88 @@ def test_train_agrees_with_rational_arithmetic(mean):
     assert np.isclose(got.running_var[0], 0.9 * inputs.running_var[0] + 0.1 * variance, rtol=1e-13)
 
 
-def test_the_gradient_agrees_with_the_complex_step():
-    """Lyness and Moler (1967): f(x + ih).imag / h has no cancellation, so h may be tiny."""
-    case = Case(shape=(5, 3), mean=12.0, sd=5.0)
-    inputs, dy = draw(case), draw_cotangent(case)
-    dx = normalize(inputs, dy).gradients[0].dx
+NORMS = ("batch", "layer", "group", "instance", "rms")
 
-    def loss(x):
-        centred = x - x.mean(0)
-        y = inputs.gamma * centred / np.sqrt((centred * centred).mean(0) + 1e-5) + inputs.beta
+
+def of_norm(norm, shape, **changes):
+    return Case(shape=shape, norm=norm, groups=2 if norm == "group" else 1, **changes)
+
+
+def positions(case):
+    """The flat indices of every block, by the definition of each norm, written without reshaping."""
+    groups = {"layer": 1, "rms": 1, "group": case.groups, "instance": case.channels}
+    members = {}
+    for flat, (row, channel, *_) in enumerate(np.ndindex(case.shape)):
+        size = case.channels // groups.get(case.norm, 1)
+        block = channel if case.norm == "batch" else (row, channel // size)
+        members.setdefault(block, []).append(flat)
+    return list(members.values())
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(("mean", "sd"), [(0.0, 1.0), (12.0, 5.0), (0.0, 3e-3)])
+def test_the_gradient_agrees_with_the_complex_step(norm, mean, sd):
+    """Lyness and Moler (1967): f(x + ih).imag / h has no cancellation, so h may be tiny."""
+    case = of_norm(norm, (3, 4, 5), mean=mean, sd=sd)
+    inputs, dy = draw(case), draw_cotangent(case)
+    got = normalize(inputs, dy).gradients[0]
+    blocks = positions(case)
+    largest = np.abs(got.dx).max()
+
+    def loss(x, gamma, beta):
+        y = np.empty(x.size, dtype=complex)
+        for block in blocks:
+            values = x.ravel()[block]
+            centred = values if norm == "rms" else values - values.mean()
+            y[block] = centred / np.sqrt((centred * centred).mean() + case.eps)
+        y = y.reshape(case.shape) * gamma[:, np.newaxis] + beta[:, np.newaxis]
         return (dy * y).sum()
 
-    for index in np.ndindex(inputs.x.shape):
-        x = inputs.x.astype(complex)
-        x[index] += 1e-30j
-        assert np.isclose(loss(x).imag / 1e-30, dx[index], rtol=0, atol=1e-15)
+    arguments = {"dx": inputs.x, "dgamma": inputs.gamma, "dbeta": inputs.beta}
+    for quantity, place in zip(arguments, range(3), strict=True):
+        expected = getattr(got, quantity)
+        scale = largest if quantity == "dx" else 8.0
+        for index in np.ndindex(expected.shape):
+            moved = [a.astype(complex) for a in arguments.values()]
+            moved[place][index] += 1e-30j
+            assert abs(loss(*moved).imag / 1e-30 - expected[index]) <= 1e-15 * max(1.0, mean / sd) * scale
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(("shape", "mean", "sd"), [((3, 4, 3), 0.0, 1.0), ((5, 2, 4), 1e6, 5.0)])
+def test_outputs_and_gradient_agree_with_fifty_digits(norm, shape, mean, sd):
+    """Every element of dx by a central difference in 50 digits, whose step of 1e-18 leaves 30 of them right."""
+    from mpmath import mp, mpf
+
+    case = of_norm(norm, shape, mean=mean, sd=sd)
+    inputs, dy = draw(case), draw_cotangent(case)
+    got = normalize(inputs, dy)
+    gamma, beta, weight = (np.broadcast_to(a, case.shape).ravel() for a in (
+        inputs.gamma[:, np.newaxis], inputs.beta[:, np.newaxis], dy
+    ))  # fmt: skip
+    allowed = 1e-15 * max(1.0, mean / sd)
+    scale = np.abs(got.gradients[0].dx).max()
+
+    with mp.workdps(50):
+        for block in positions(case):
+            x = [mpf(float(inputs.x.ravel()[flat])) for flat in block]
+
+            def outputs(values, block=block):
+                mu = 0 if norm == "rms" else sum(values) / len(values)
+                s = mp.sqrt(sum((v - mu) ** 2 for v in values) / len(values) + mpf(case.eps))
+                return [
+                    mpf(float(gamma[flat])) * (v - mu) / s + mpf(float(beta[flat]))
+                    for v, flat in zip(values, block, strict=True)
+                ]
+
+            def loss(values, block=block, outputs=outputs):
+                return sum(mpf(float(weight[flat])) * y for flat, y in zip(block, outputs(values), strict=True))
+
+            for k, (flat, y) in enumerate(zip(block, outputs(x), strict=True)):
+                assert abs(got.y.ravel()[flat] - float(y)) <= allowed * 4
+                ahead, behind = ([v + sign * mpf("1e-18") * (i == k) for i, v in enumerate(x)] for sign in (1, -1))
+                derivative = (loss(ahead) - loss(behind)) / mpf("2e-18")
+                assert abs(got.gradients[0].dx.ravel()[flat] - float(derivative)) <= allowed * scale
 
 
 def test_spatial_axes_are_batch_axes():

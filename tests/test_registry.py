@@ -8,13 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from bnbench.blocks import GROUPED
 from bnbench.model import Implementation
 from bnbench.registry import PluginPathError, Registry, UnknownImplementationError, discover
 
 PLUGINS = Path(__file__).parent / "plugins"
-SHIPPED = {"c_fused", "numba_fused", "numpy_simplified", "numpy_staged", "torch_composed", "torch_native"}
+SHIPPED = {
+    *("c_fused", "numba_fused", "numpy_simplified", "numpy_staged", "torch_composed", "torch_native"),
+    *(f"{library}_{norm}_norm" for library in ("c", "numpy", "torch") for norm in GROUPED),
+}
 
 GOOD = "from bnbench import Implementation\nimplementation = Implementation(name={name!r}, load=lambda: None)\n"
+SEVERAL = (
+    "from bnbench import Implementation\n"
+    "implementations = tuple(Implementation(name=name, load=lambda: None) for name in {names!r})\n"
+)
 
 
 def test_everything_shipped_is_discovered():
@@ -40,11 +48,42 @@ def test_a_path_adds_what_it_declares(tmp_path):
     assert "mine" in registry.implementations
 
 
+def test_a_module_may_declare_several(tmp_path):
+    (tmp_path / "mine.py").write_text(SEVERAL.format(names=["mine", "mine_too"]))
+    registry = discover([tmp_path / "mine.py"])
+
+    assert registry.from_paths == ("mine", "mine_too")
+    assert registry.broken == ()
+
+
+def test_of_several_only_the_one_whose_name_is_taken_is_broken(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(SEVERAL.format(names=["mine", "numpy_staged", "mine_too", "mine"]))
+    registry = discover([file])
+
+    assert registry.from_paths == ("mine", "mine_too")
+    assert [(b.source, b.error) for b in registry.broken] == [
+        (str(file), "the name 'numpy_staged' is taken already"),
+        (str(file), "the name 'mine' is taken already"),
+    ]
+
+
 def test_a_folder_adds_every_file_but_those_with_an_underscore(tmp_path):
     for name in ("one", "two", "_helper"):
         (tmp_path / f"{name}.py").write_text(GOOD.format(name=name))
 
     assert discover([tmp_path]).from_paths == ("one", "two")
+
+
+def test_a_script_in_a_folder_is_not_run(tmp_path):
+    (tmp_path / "mine.py").write_text(GOOD.format(name="mine"))
+    (tmp_path / "cleanup.py").write_text(f"import pathlib; pathlib.Path({str(tmp_path / 'mine.py')!r}).unlink()")
+    (tmp_path / "unfinished.py").write_text("def f(:")
+    registry = discover([tmp_path])
+
+    assert registry.from_paths == ("mine",)
+    assert (tmp_path / "mine.py").exists()
+    assert [b.source for b in registry.broken] == [str(tmp_path / "unfinished.py")]
 
 
 def test_two_files_of_the_same_name_are_kept_apart(tmp_path):
@@ -61,8 +100,13 @@ def test_two_files_of_the_same_name_are_kept_apart(tmp_path):
         ("raise RuntimeError('no such luck')", "RuntimeError: no such luck (bad.py, line 1)"),
         ("import sys\nsys.exit(3)", "SystemExit: 3 (bad.py, line 2)"),
         ("def f(:\n", "SyntaxError: invalid syntax (bad.py, line 1)"),
-        ("x = 1", "expected an attribute implementation = bnbench.Implementation(...), found nothing"),
+        ("x = 1", "expected an attribute implementation = bnbench.Implementation(...), or implementations, a tuple"),
+        ("x = 1", "found nothing"),
         ("implementation = 3", "found a int"),
+        ("implementations = ()", "found nothing"),
+        ("implementations = [1]", "found a list"),
+        (SEVERAL.format(names=["fine"]) + "implementations += (3,)", "found a int"),
+        (GOOD.format(name="a") + SEVERAL.format(names=["b"]), "found both"),
         (GOOD.format(name="numpy_staged"), "the name 'numpy_staged' is taken already"),
         ("import a_module_nobody_has", "ModuleNotFoundError: No module named 'a_module_nobody_has'"),
     ],
@@ -115,13 +159,16 @@ def test_what_is_missing_is_said_with_the_remedy():
 def test_an_entry_point_is_discovered(tmp_path):
     """A third-party distribution, as an installer leaves it: a module and a dist-info folder."""
     (tmp_path / "theirs.py").write_text(GOOD.format(name="theirs"))
+    (tmp_path / "more.py").write_text(SEVERAL.format(names=["one", "two"]))
     metadata = tmp_path / "theirs-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[bnbench.implementations]\ntheirs = theirs\nbad = no_such_module\n")
+    (metadata / "entry_points.txt").write_text(
+        "[bnbench.implementations]\ntheirs = theirs\npair = more:implementations\nbad = no_such_module\n"
+    )
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from bnbench.registry import discover; r = discover();"
-        "print('theirs' in r.implementations, [b.source for b in r.broken])"
+        "print({'theirs', 'one', 'two'} <= set(r.implementations), [b.source for b in r.broken])"
     )
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 

@@ -8,6 +8,7 @@ import pytest
 
 from bnbench.model import Broken, Case, Finding, Implementation, Report, Status
 from bnbench.mutants import ALL_MUTANTS, Mutant, forward_of
+from bnbench.mutants.recipe import mutant
 from bnbench.policy import environment
 from bnbench.registry import Registry
 from bnbench.session import Request, exit_code, run
@@ -62,6 +63,57 @@ def test_an_eval_case_has_no_train_forward_to_time():
 
     assert {m.operation for m in report.measurements} == {"forward_eval", "backward"}
     assert {m.case for m in report.measurements} == {"float64/9x5/eval"}
+
+
+def named(name, norm, **pieces):
+    """A correct implementation of this norm, or with these pieces a wrong one."""
+    return replace(mutant(name, "none", norm=norm, **pieces).implementation(), name=name)
+
+
+LAYER = Case(shape=(9, 6), norm="layer")
+
+
+def test_a_case_is_timed_among_the_implementations_of_its_norm_alone():
+    report = report_of(CORRECT_ONE, named("mine", "layer"), named("rms", "rms"), timing_cases=(CASE, LAYER))
+    rows = {(m.implementation, m.operation, m.case) for m in report.measurements}
+
+    assert rows == {
+        ("correct", "forward_train", "float64/9x5/train"),
+        ("correct", "forward_eval", "float64/9x5/eval"),
+        ("correct", "backward", "float64/9x5/train"),
+        ("mine", "forward_train", "float64/9x6/layer"),
+        ("mine", "backward", "float64/9x6/layer"),
+    }
+    assert report.untimed == ()
+
+
+@pytest.mark.parametrize(
+    ("baseline", "taken"), [("mine", "mine"), ("correct", "numpy_layer_norm"), ("numpy_rms_norm", "numpy_layer_norm")]
+)
+def test_a_baseline_of_another_norm_gives_way_to_the_numpy_one_of_the_norm(baseline, taken):
+    implementations = [named(name, "layer") for name in ("first", "numpy_layer_norm", "mine")]
+    implementations += [CORRECT_ONE, named("numpy_rms_norm", "rms")]
+    request = Request(implementations=tuple(implementations), timing_cases=(LAYER,), baseline=baseline, budget=1e-3)
+    report = run(request, Registry(implementations={}), environment(), lambda *_: None)
+
+    assert {m.baseline for m in report.measurements} == {taken}
+    assert {m.implementation for m in report.measurements} == {"first", "numpy_layer_norm", "mine"}
+
+
+def test_a_baseline_of_another_norm_gives_way_to_the_first_where_there_is_no_numpy_one():
+    report = report_of(CORRECT_ONE, named("first", "layer"), named("mine", "layer"), timing_cases=(LAYER,))
+
+    assert {m.baseline for m in report.measurements} == {"first"}
+
+
+def test_what_failed_in_a_norm_without_modes_is_not_timed_and_says_why():
+    wrong = named("wrong", "layer", sd=lambda v, eps: v**0.5 + eps)
+    report = report_of(named("mine", "layer"), wrong, CORRECT_ONE, timing_cases=(replace(LAYER, sd=3e-3),))
+    (row,) = (u for u in report.untimed if u.operation == "forward_train")
+
+    assert (row.implementation, row.case) == ("wrong", "float64/9x6/layer/sd=0.003")
+    assert row.reason.startswith("BN102 failed")
+    assert ("mine", "forward_train") in {(m.implementation, m.operation) for m in report.measurements}
 
 
 def test_unavailable_implementations_are_listed_and_nothing_else_suffers():

@@ -2,13 +2,14 @@ import gc
 import math
 import mmap
 import time
-from dataclasses import fields
 from itertools import islice
 
 import numpy as np
 import pytest
 
+from bnbench.blocks import GROUPED
 from bnbench.cases import case_id, draw, draw_cotangent, parse_case
+from bnbench.kernels import ARGUMENTS
 from bnbench.registry import discover
 from bnbench.timing import (
     CACHE_LINE,
@@ -19,6 +20,7 @@ from bnbench.timing import (
     expected_outputs,
     minimal_traffic,
     operation_case,
+    operations_of,
     relative_error,
     rotated_orders,
     time_operation,
@@ -318,9 +320,7 @@ def test_timed_arrays_start_on_a_cache_line():
         case = parse_case(text)
         inputs, dy = aligned_draw(case)
         plain = draw(case)
-        names = [f.name for f in fields(inputs) if f.name != "options"]
-        assert len(names) == 5
-        for name in names:
+        for name in ARGUMENTS:
             array = getattr(inputs, name)
             assert array.ctypes.data % CACHE_LINE == 0
             assert array.dtype == case.dtype
@@ -344,6 +344,42 @@ def test_minimal_traffic_counts_each_array_once():
     assert minimal_traffic(case, "backward") == 4 * (60 + 60 + 60 + 3 * (3 + 2))
 
 
+@pytest.mark.parametrize("mode", ["layer", "group3", "instance", "rms"])
+def test_a_norm_within_a_row_moves_only_gamma_beta_and_their_gradients_beside_the_large_arrays(mode):
+    case = parse_case(f"float64/10x3x2/{mode}")
+    assert minimal_traffic(case, "forward_train") == 8 * (60 + 60 + 3 + 3)
+    assert minimal_traffic(case, "backward") == 8 * (60 + 60 + 60 + 3 + 3 + 3)
+
+
+@pytest.mark.parametrize(
+    ("case", "operations"),
+    [
+        ("float64/9x6/train", OPERATIONS),
+        ("float64/9x6/eval", ("forward_eval", "backward")),
+        ("float64/9x6/layer", ("forward_train", "backward")),
+        ("float64/9x6/group2", ("forward_train", "backward")),
+        ("float64/9x6x2/instance", ("forward_train", "backward")),
+        ("float64/9x6/rms", ("forward_train", "backward")),
+    ],
+)
+def test_a_case_has_the_operations_of_its_norm_and_mode(case, operations):
+    case = parse_case(case)
+    assert operations_of(case) == operations
+    assert operations_of(case, ("backward", "forward_eval")) == tuple(
+        operation for operation in ("backward", "forward_eval") if operation in operations
+    )
+
+
+@pytest.mark.parametrize("operation", ["forward_train", "backward"])
+@pytest.mark.parametrize("norm", GROUPED)
+def test_a_norm_within_a_row_is_timed_and_compared_with_the_reference(norm, operation):
+    forward = discover().implementations[f"numpy_{norm}_norm"].load()
+    case = parse_case(f"float64/4x6x5/{norm}{2 if norm == 'group' else ''}")
+    (row,) = time_operation({"a": forward}, case, operation, baseline="a", budget=0.01)
+    assert row.case == case_id(case)
+    assert row.relative_error < 1e-14
+
+
 def test_unknown_baseline_is_refused():
     with pytest.raises(ValueError, match="'c' is not among a, b"):
         time_operation({"a": SIMPLIFIED, "b": SIMPLIFIED}, CASE, "backward", baseline="c")
@@ -355,4 +391,7 @@ def test_timing_grid_has_no_case_twice_and_quick_is_smaller():
         assert len({case_id(case) for case in cases}) == len(cases)
         assert {case.dtype for case in cases} == {"float32", "float64"}
         assert all(case.training for case in cases)
+        for norm in GROUPED:
+            assert any(case.norm == norm for case in cases)
     assert len(quick) < len(full)
+    assert [case.norm for case in quick if case.norm != "batch"] == list(GROUPED)

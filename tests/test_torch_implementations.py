@@ -34,7 +34,9 @@ def forward(request):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("case", [case for case in grid() if case.norm == "batch"], ids=case_id)
+@pytest.mark.parametrize(
+    "case", [case for case in grid() if case.norm == "batch" and case.dtype != "float16"], ids=case_id
+)
 def test_agrees_with_the_reference_to_a_few_roundings(name, case):
     inputs, dy = draw(case), draw_cotangent(case)
     got = local_kernel(REGISTRY[name].load())(inputs, dy, dy)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from bnbench.blocks import GROUPED
 from bnbench.model import Check, CheckFunction, Norm
@@ -21,6 +22,7 @@ def check(
     norms: tuple[Norm, ...] = ALL_NORMS,
     after: tuple[Check, ...] = (),
     needs_validation: bool = False,
+    blind: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[[CheckFunction], Check]:
     """Declare a check: first line of the docstring is the claim, the rest the maths."""
 
@@ -39,6 +41,7 @@ def check(
             norms=norms,
             after=tuple(prerequisite.code for prerequisite in after),
             needs_validation=needs_validation,
+            blind=blind,
         )
 
     return declare

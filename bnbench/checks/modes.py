@@ -14,6 +14,7 @@ from bnbench.checks.forward import (
     output_matches_the_reference,
     outputs_have_the_types_of_the_inputs,
     rounding_unit,
+    with_conventions,
 )
 from bnbench.checks.statistics import running_mean_moves_towards_the_batch, running_var_moves_towards_the_batch
 from bnbench.compare import compare, compare_bits
@@ -38,7 +39,8 @@ def eval_output_uses_the_running_statistics(subject: Subject, case: Case) -> Ite
     """
     inputs = draw(case)
     expected = normalize(inputs).y
-    yield compare("y", subject.kernel(inputs).y, expected, rounding_unit(inputs, expected), ROUNDING)
+    comparison = compare("y", subject.kernel(inputs).y, expected, rounding_unit(inputs, expected), ROUNDING)
+    yield with_conventions(subject, case, comparison)
 
 
 @check(

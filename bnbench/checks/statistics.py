@@ -23,7 +23,7 @@ def _step(subject: Subject, case: Case, quantity: str) -> Comparison:
     got: Array = getattr(subject.kernel(inputs), quantity)
     ddof = subject.capabilities.running_var_ddof
     expected: Array = getattr(normalize(inputs, running_var_ddof=ddof), quantity)
-    unit = _unit(inputs, quantity, expected)
+    unit = statistic_unit(inputs, quantity, expected)
     comparison = compare(quantity, got, expected, unit, ROUNDING)
     if comparison.error <= comparison.limit or got.shape != expected.shape:
         return comparison
@@ -31,7 +31,8 @@ def _step(subject: Subject, case: Case, quantity: str) -> Comparison:
     return replace(comparison, note=f"fits: {fits[0]}" if fits else "fits no known rule")
 
 
-def _unit(inputs: Inputs, quantity: str, expected: Array) -> Array:
+def statistic_unit(inputs: Inputs, quantity: str, expected: Array) -> Array:
+    """One rounding unit of a running statistic, ``(C,)``: of the old, of the batch's and of the result."""
     old = np.abs(getattr(inputs, quantity).astype(np.float64))
     scale = scale_of(inputs)
     batch = scale.sd * scale.kappa if quantity == "running_mean" else scale.sd**2 * scale.kappa

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -170,6 +170,9 @@ def _batch(
     momentum: float,
 ) -> tuple[Array, tuple[Array, Array], Vjp]:
     recipe.check(x, gamma, beta, running_mean, running_var, training=training)
+    if x.shape[0] == 0:  # an empty batch has no statistics, and nothing to learn from
+        nothing = np.zeros_like(gamma)
+        return x.copy(), (running_mean.copy(), running_var.copy()), lambda dy: (dy.copy(), nothing, nothing.copy())
     blocks = to_blocks(x, "batch")
     mu = recipe.mean(blocks)
     v = recipe.variance(blocks, mu)
@@ -262,3 +265,12 @@ class Mutant:
 def mutant(name: str, bug: str, *, norm: Norm = "batch", **pieces: Any) -> Mutant:
     """A mutant that replaces these pieces of the correct recipe."""
     return Mutant(name=name, bug=bug, norm=norm, make=lambda: forward_of(replace(CORRECT, **pieces), norm))
+
+
+AnyForward: TypeAlias = Callable[..., tuple[Any, ...]]
+"""A forward of any norm: it returns y, for batch norm the running statistics, and the vjp."""
+
+
+def wrapped(name: str, bug: str, wrap: Callable[[AnyForward], AnyForward], *, norm: Norm = "batch") -> Mutant:
+    """A mutant around the correct forward. ``wrap`` is called once per use, and may keep state."""
+    return Mutant(name=name, bug=bug, norm=norm, make=lambda: cast("Forward", wrap(forward_of(norm=norm))))

@@ -17,7 +17,9 @@ def listing(
     implementations: Iterable[Implementation], missing: Callable[[Implementation], str], broken: Iterable[Broken]
 ) -> RenderableType:
     """A table of implementations: what each declares and why it is unavailable, if it is."""
-    table = Table("implementation", "state", "dtypes", "ranks", "ddof", "summary", box=None, pad_edge=False)
+    table = Table("implementation", "state", "norm", "dtypes", "ranks", "ddof", "summary", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True  # a name is there to be copied
+    table.columns[-1].overflow = "fold"
     notes: list[RenderableType] = []
     for implementation in implementations:
         declared = implementation.capabilities
@@ -25,9 +27,10 @@ def listing(
         table.add_row(
             Text(implementation.name, style="bold"),
             Text("unavailable", style="yellow") if reason else Text("available", style="green"),
+            declared.norm,
             ", ".join(declared.dtypes),
             f"{min(declared.ranks)}-{max(declared.ranks)}",
-            str(declared.running_var_ddof),
+            str(declared.running_var_ddof) if declared.norm == "batch" else "",
             escape(implementation.summary),
         )
         if reason:

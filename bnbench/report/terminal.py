@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,10 @@ STYLES = {
 }
 OTHERS = 3
 """How many further cases of one check are named before the rest is counted: one bug is one message."""
+IN_FULL = 3
+"""How many checks of one implementation are shown with their evidence: further ones mostly see the same bug."""
+QUANTITIES = 3
+"""How many quantities of one finding are shown."""
 TIMING_WIDTHS = (25, 8, 20, 8, 8)
 
 
@@ -81,9 +86,12 @@ def _implementations(report: Report) -> Iterator[RenderableType]:
 
 
 def _unresolved(report: Report) -> Iterator[RenderableType]:
+    """The first checks of each implementation in full, the essential ones leading; a line for each of the rest."""
+    told: Counter[str] = Counter()
     for group in groups(report):
         if group.unresolved:
-            yield from _group_lines(group)
+            told[group.implementation] += 1
+            yield from _group_lines(group) if told[group.implementation] <= IN_FULL else [_heading(group, claim=True)]
 
 
 def _skipped(report: Report) -> Iterator[RenderableType]:
@@ -136,13 +144,21 @@ def _worst_relative(error: RelativeError | None) -> Text:
     return Text(f"{scientific(error.value)} {visible(error.quantity)}, {visible(error.dtype)}")
 
 
-def _group_lines(group: Group) -> Iterator[RenderableType]:
+def _heading(group: Group, *, claim: bool = False) -> Text:
     from rich.text import Text
 
     heading = Text()
     heading.append(f"{GLYPHS[group.status]} {visible(group.implementation)} {visible(group.check)} ", "bold")
     heading.append(f"{group.status} on {group.count} of {len(group.findings)} cases", STYLES[group.status])
-    yield heading
+    if claim:
+        heading.append(f": {visible(group.claim)}", "italic")
+    return heading
+
+
+def _group_lines(group: Group) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    yield _heading(group)
     worst, *others = group.unresolved
     yield _prose(group.claim, indent=2, style="italic")
     yield from _finding_lines(worst)
@@ -159,12 +175,15 @@ def _finding_lines(finding: Finding) -> Iterator[RenderableType]:
     yield _prose(visible(finding.case), indent=2)
     if reason := words.reason(finding):
         yield _prose(reason, indent=4)
-    for comparison in words.telling(finding):
+    telling = words.telling(finding)
+    for comparison in telling[:QUANTITIES]:
         yield _prose(words.evidence(comparison), indent=4, style=STYLES[finding.status])
         if comparison.relative is not None and not comparison.trivial:
             yield _prose(f"relative error {words.relative(comparison.relative)}", indent=4)
         if comparison.note:
             yield _prose(comparison.note, indent=4)
+    if len(telling) > QUANTITIES:
+        yield _prose(f"and {len(telling) - QUANTITIES} more quantities", indent=4, style="dim")
     if finding.reproduce:
         # On one line, however long: wrapped, it could not be copied.
         yield Text(f"    $ {visible(finding.reproduce)}", style="bold", no_wrap=True, overflow="ignore")

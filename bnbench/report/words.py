@@ -129,12 +129,13 @@ def telling(finding: Finding) -> tuple[Comparison, ...]:
 
 
 def capabilities(info: ImplementationInfo) -> str:
-    """``float32, float64; 2 to 5 dimensions; kept variance ddof 0``."""
+    """``float32, float64; 2 to 5 dimensions; kept variance ddof 0``, or which norm it is in place of the variance."""
     declared = info.capabilities
     ranks = ", ".join(map(str, declared.ranks))
     if len(declared.ranks) > 2 and declared.ranks == tuple(range(declared.ranks[0], declared.ranks[-1] + 1)):
         ranks = f"{declared.ranks[0]} to {declared.ranks[-1]}"
-    text = f"{', '.join(declared.dtypes)}; {ranks} dimensions; kept variance ddof {declared.running_var_ddof}"
+    kind = f"kept variance ddof {declared.running_var_ddof}" if declared.norm == "batch" else f"{declared.norm} norm"
+    text = f"{', '.join(declared.dtypes)}; {ranks} dimensions; {kind}"
     return text if declared.validates else f"{text}; does not validate its arguments"
 
 

@@ -1,4 +1,4 @@
-"""Batch normalization in C: one pass for the statistics, one to normalize, in any CPU's widest vectors.
+"""Normalization in C: one pass for the statistics, one to normalize, in any CPU's widest vectors.
 
 Statistics are sums of deviations from a moving shift, merged in double, so that float32 keeps its
 accuracy when the mean is much larger than the standard deviation. See ``kernels.c`` for the ways
@@ -10,9 +10,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import cast
 
-from bnbench import Capabilities, Forward, Implementation
+from bnbench import Capabilities, Forward, GroupedForward, Implementation
 
 EXTENSION = "bnbench.implementations.c_fused._c_fused"
+REQUIRES = {EXTENSION: "install a C compiler, then reinstall bnbench: pip install --force-reinstall --no-deps ."}
 
 
 def load() -> Forward:
@@ -20,10 +21,49 @@ def load() -> Forward:
     return cast("Forward", import_module(EXTENSION).forward)
 
 
-implementation = Implementation(
-    name="c_fused",
-    load=load,
-    summary="C extension: fused passes, statistics merged in double",
-    capabilities=Capabilities(running_var_ddof=1),
-    requires={EXTENSION: "install a C compiler, then reinstall bnbench: pip install --force-reinstall --no-deps ."},
+def load_group_norm() -> GroupedForward:
+    """Import the extension, for layer, group and instance norm. Its vjp keeps ``x`` as that of batch norm."""
+    return cast("GroupedForward", import_module(EXTENSION).group_norm)
+
+
+def load_rms_norm() -> GroupedForward:
+    return cast("GroupedForward", import_module(EXTENSION).rms_norm)
+
+
+implementations = (
+    Implementation(
+        name="c_fused",
+        load=load,
+        summary="C extension: fused passes, statistics merged in double",
+        capabilities=Capabilities(running_var_ddof=1),
+        requires=REQUIRES,
+    ),
+    Implementation(
+        name="c_layer_norm",
+        load=load_group_norm,
+        summary="C extension: group norm with one group",
+        capabilities=Capabilities(norm="layer"),
+        requires=REQUIRES,
+    ),
+    Implementation(
+        name="c_group_norm",
+        load=load_group_norm,
+        summary="C extension: fused passes, statistics merged in double",
+        capabilities=Capabilities(norm="group"),
+        requires=REQUIRES,
+    ),
+    Implementation(
+        name="c_instance_norm",
+        load=load_group_norm,
+        summary="C extension: group norm with a group per channel",
+        capabilities=Capabilities(norm="instance"),
+        requires=REQUIRES,
+    ),
+    Implementation(
+        name="c_rms_norm",
+        load=load_rms_norm,
+        summary="C extension: fused passes, mean square merged in double",
+        capabilities=Capabilities(norm="rms"),
+        requires=REQUIRES,
+    ),
 )

@@ -1,4 +1,4 @@
-/* The kernels of kernels.inc for float and for double.
+/* The kernels of kernels.inc and grouped.inc for float and for double.
  *
  * Two ways through memory, chosen by the spatial size L:
  *
@@ -39,6 +39,7 @@ enum {
     VALUES_PER_BLOCK = 4096, /* values of one plane summed in the arrays' own type, in all lanes together */
     FIRST_LINES = 8,         /* and FIRST_VALUES: the first block of many is short, so that a bad first */
     FIRST_VALUES = 256,      /* shift is soon left behind */
+    FEW_VALUES = 16,         /* a block below this is summed in double at once */
 };
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
@@ -97,9 +98,11 @@ static inline void merge(double seen, double block, double shift_from_origin, do
 #define T float
 #define NAME(base) base##_f32
 #include "kernels.inc"
+#include "grouped.inc"
 #undef T
 #undef NAME
 
 #define T double
 #define NAME(base) base##_f64
 #include "kernels.inc"
+#include "grouped.inc"

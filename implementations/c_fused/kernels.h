@@ -1,4 +1,4 @@
-/* Batch normalization of (N, C) and (N, C, *spatial) arrays, spatial collapsed to one axis.
+/* Normalization of (N, C) and (N, C, *spatial) arrays, spatial collapsed to one axis.
  *
  * Every call is a record of untyped pointers; the functions ending in _f32 and _f64 read them as
  * float and double. All arrays are C-contiguous and none of them overlap.
@@ -39,10 +39,37 @@ typedef struct {
     void *dgamma, *dbeta; /* (C,) */
 } bn_backward;
 
+/* Layer, group, instance and RMS norm: a row of x falls into `groups` blocks of consecutive channels,
+ * each normalized by itself. What is saved is (N * groups,) each, but gamma (C,). */
+typedef struct {
+    bn_shape shape;
+    size_t groups;
+    int centred; /* 0: RMS norm, which subtracts no mean */
+    double eps;
+    const void *x;            /* (N, C, L) */
+    const void *gamma, *beta; /* (C,) */
+    void *y;                  /* (N, C, L) */
+    bn_saved saved;
+} gn_forward;
+
+typedef struct {
+    bn_shape shape;
+    size_t groups;
+    int centred;
+    const void *x, *dy;   /* (N, C, L) */
+    bn_saved saved;       /* read only */
+    void *dx;             /* (N, C, L) */
+    void *dgamma, *dbeta; /* (C,) */
+} gn_backward;
+
 /* Return 0, or -1 when memory ran out. */
 int bn_forward_f32(const bn_forward *call);
 int bn_forward_f64(const bn_forward *call);
 int bn_backward_f32(const bn_backward *call);
 int bn_backward_f64(const bn_backward *call);
+int gn_forward_f32(const gn_forward *call);
+int gn_forward_f64(const gn_forward *call);
+int gn_backward_f32(const gn_backward *call);
+int gn_backward_f64(const gn_backward *call);
 
 #endif

@@ -1,4 +1,4 @@
-/* bnbench.implementations.c_fused._c_fused: the kernels as one Python function.
+/* bnbench.implementations.c_fused._c_fused: the kernels as Python functions.
  *
  * Written against CPython's stable ABI (3.11) and the buffer protocol, so that one binary serves
  * every later Python and NumPy and a call costs about a microsecond.
@@ -20,7 +20,9 @@ typedef struct {
     PyObject *module;
     Py_buffer x;
     bn_shape shape;
-    int training;
+    size_t groups; /* 0: batch norm */
+    int training;  /* of batch norm */
+    int centred;   /* of the others */
     bn_saved saved; /* four arrays in one allocation, at saved.shift */
 } bn_context;
 
@@ -152,6 +154,37 @@ static void context_free(bn_context *context)
 
 static void context_drop(PyObject *capsule) { context_free(PyCapsule_GetPointer(capsule, CONTEXT)); }
 
+/* Fill dx, dgamma and dbeta. */
+static int backward(const bn_context *context, const void *dy, void *const out[3])
+{
+    const int is_float = type_of(&context->x) == 'f';
+    if (context->groups == 0) {
+        const bn_backward call = {
+            .shape = context->shape,
+            .training = context->training,
+            .x = context->x.buf,
+            .dy = dy,
+            .saved = context->saved,
+            .dx = out[0],
+            .dgamma = out[1],
+            .dbeta = out[2],
+        };
+        return is_float ? bn_backward_f32(&call) : bn_backward_f64(&call);
+    }
+    const gn_backward call = {
+        .shape = context->shape,
+        .groups = context->groups,
+        .centred = context->centred,
+        .x = context->x.buf,
+        .dy = dy,
+        .saved = context->saved,
+        .dx = out[0],
+        .dgamma = out[1],
+        .dbeta = out[2],
+    };
+    return is_float ? gn_backward_f32(&call) : gn_backward_f64(&call);
+}
+
 static PyObject *vjp(PyObject *capsule, PyObject *dy)
 {
     bn_context *context = PyCapsule_GetPointer(capsule, CONTEXT);
@@ -161,7 +194,7 @@ static PyObject *vjp(PyObject *capsule, PyObject *dy)
     const Py_buffer *x = &context->x;
     Py_buffer dy_view = {0}, dx_view = {0}, dgamma_view = {0}, dbeta_view = {0};
     PyObject *dx = NULL, *dgamma = NULL, *dbeta = NULL, *result = NULL;
-    bn_backward call = {.shape = context->shape, .training = context->training, .x = x->buf, .saved = context->saved};
+    void *out[3];
 
     if (borrow(state, "dy", dy, type_of(x), &dy_view) < 0)
         return NULL;
@@ -171,14 +204,13 @@ static PyObject *vjp(PyObject *capsule, PyObject *dy)
     }
     Py_ssize_t channels = x->shape[1];
     Py_buffer per_channel = {.ndim = 1, .shape = &channels, .format = x->format};
-    if ((dx = new_array(state, x, &dx_view, &call.dx)) == NULL ||
-        (dgamma = new_array(state, &per_channel, &dgamma_view, &call.dgamma)) == NULL ||
-        (dbeta = new_array(state, &per_channel, &dbeta_view, &call.dbeta)) == NULL)
+    if ((dx = new_array(state, x, &dx_view, &out[0])) == NULL ||
+        (dgamma = new_array(state, &per_channel, &dgamma_view, &out[1])) == NULL ||
+        (dbeta = new_array(state, &per_channel, &dbeta_view, &out[2])) == NULL)
         goto done;
 
-    call.dy = dy_view.buf;
     PyThreadState *thread = x->len >= WITHOUT_GIL ? PyEval_SaveThread() : NULL;
-    const int status = type_of(x) == 'f' ? bn_backward_f32(&call) : bn_backward_f64(&call);
+    const int status = backward(context, dy_view.buf, out);
     if (thread != NULL)
         PyEval_RestoreThread(thread);
     if (status < 0)
@@ -202,14 +234,13 @@ static PyMethodDef vjp_method = {
     "Pull dy, shaped as x, back to (dx, dgamma, dbeta). May be called any number of times.\n\n"
     "Raises TypeError for another dtype than x has and ValueError for another shape."};
 
-/* The call's context with x borrowed, or NULL with an exception set. */
-static bn_context *context_new(PyObject *module, PyObject *x, int training)
+/* The call's context with x borrowed and nothing saved, or NULL with an exception set. */
+static bn_context *context_new(PyObject *module, PyObject *x)
 {
     bn_context *context = PyMem_Calloc(1, sizeof(bn_context));
     if (context == NULL)
         return (bn_context *)PyErr_NoMemory();
     context->module = Py_NewRef(module);
-    context->training = training;
     if (borrow(PyModule_GetState(module), "x", x, 0, &context->x) < 0) {
         context->x.obj = NULL;
         goto failed;
@@ -223,67 +254,103 @@ static bn_context *context_new(PyObject *module, PyObject *x, int training)
     *shape = (bn_shape){(size_t)view->shape[0], (size_t)view->shape[1], 1};
     for (int i = 2; i < view->ndim; i++)
         shape->spatial *= (size_t)view->shape[i];
-
-    double *saved = PyMem_Malloc(4 * shape->channels * sizeof(double));
-    if (saved == NULL) {
-        PyErr_NoMemory();
-        goto failed;
-    }
-    const size_t channels = shape->channels;
-    context->saved = (bn_saved){saved, saved + channels, saved + 2 * channels, saved + 3 * channels};
     return context;
 failed:
     context_free(context);
     return NULL;
 }
 
-enum { TRAINING, EPS, MOMENTUM, KEYWORDS };
-static const char *const KEYWORD[KEYWORDS] = {"training", "eps", "momentum"};
-
-/* The keyword arguments in the order of KEYWORD, all of them required. */
-static int keywords(PyObject *const *args, Py_ssize_t positional, PyObject *names, PyObject *found[KEYWORDS])
+/* Room for the statistics of so many blocks and for gamma. */
+static int context_reserve(bn_context *context, size_t blocks)
 {
+    double *saved = PyMem_Malloc((3 * blocks + context->shape.channels) * sizeof(double));
+    if (saved == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    context->saved = (bn_saved){saved, saved + blocks, saved + 2 * blocks, saved + 3 * blocks};
+    return 0;
+}
+
+/* The vjp, which owns the context from here on, even when it fails. */
+static PyObject *vjp_new(bn_context *context)
+{
+    PyObject *capsule = PyCapsule_New(context, CONTEXT, context_drop);
+    if (capsule == NULL) {
+        context_free(context);
+        return NULL;
+    }
+    PyObject *pullback = PyCFunction_New(&vjp_method, capsule);
+    Py_DECREF(capsule);
+    return pullback;
+}
+
+/* A function's name, its positional arguments, and its keyword arguments, all of them required. */
+typedef struct {
+    const char *name, *positional;
+    Py_ssize_t positionals;
+    int keywords;
+    const char *keyword[3];
+} signature;
+
+/* The keyword arguments in the order of the signature. */
+static int parse(const signature *of, PyObject *const *args, Py_ssize_t positional, PyObject *names, PyObject **found)
+{
+    if (positional != of->positionals) {
+        PyErr_Format(PyExc_TypeError, "%s() takes %zd positional arguments (%s), got %zd", of->name, of->positionals,
+                     of->positional, positional);
+        return -1;
+    }
     const Py_ssize_t given = names == NULL ? 0 : PyTuple_Size(names);
     for (Py_ssize_t i = 0; i < given; i++) {
         PyObject *name = PyTuple_GetItem(names, i);
         int k = 0;
-        while (k < KEYWORDS && PyUnicode_CompareWithASCIIString(name, KEYWORD[k]) != 0)
+        while (k < of->keywords && PyUnicode_CompareWithASCIIString(name, of->keyword[k]) != 0)
             k++;
-        if (k == KEYWORDS) {
-            PyErr_Format(PyExc_TypeError, "forward() got an unexpected keyword argument %R", name);
+        if (k == of->keywords) {
+            PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument %R", of->name, name);
             return -1;
         }
         found[k] = args[positional + i];
     }
-    for (int k = 0; k < KEYWORDS; k++)
+    for (int k = 0; k < of->keywords; k++)
         if (found[k] == NULL) {
-            PyErr_Format(PyExc_TypeError, "forward() missing the keyword argument '%s'", KEYWORD[k]);
+            PyErr_Format(PyExc_TypeError, "%s() missing the keyword argument '%s'", of->name, of->keyword[k]);
             return -1;
         }
     return 0;
 }
 
+static int parse_eps(const module_state *state, PyObject *object, double *eps)
+{
+    if (number(state, "eps", object, eps) < 0)
+        return -1;
+    if (*eps >= 0)
+        return 0;
+    PyErr_Format(PyExc_ValueError, "eps is %R, expected at least 0", object);
+    return -1;
+}
+
 static PyObject *forward(PyObject *module, PyObject *const *args, Py_ssize_t positional, PyObject *names)
 {
     static const char *const PER_CHANNEL[] = {"gamma", "beta", "running_mean", "running_var"};
+    enum { TRAINING, EPS, MOMENTUM };
+    static const signature SIGNATURE = {
+        "forward", "x, gamma, beta, running_mean, running_var", 5, 3, {"training", "eps", "momentum"}};
     const module_state *state = PyModule_GetState(module);
-    PyObject *keyword[KEYWORDS] = {NULL};
+    PyObject *keyword[3] = {NULL};
     Py_buffer in[4] = {{0}}, out[3] = {{0}};
-    PyObject *array[3] = {NULL}, *capsule = NULL, *pullback = NULL, *statistics = NULL, *result = NULL;
+    PyObject *array[3] = {NULL}, *pullback = NULL, *statistics = NULL, *result = NULL;
     double eps, momentum;
 
-    if (positional != 5)
-        return PyErr_Format(PyExc_TypeError,
-                            "forward() takes 5 positional arguments (x, gamma, beta, running_mean, running_var), "
-                            "got %zd",
-                            positional);
-    if (keywords(args, positional, names, keyword) < 0)
+    if (parse(&SIGNATURE, args, positional, names, keyword) < 0)
         return NULL;
 
     const int training = keyword[TRAINING] == Py_True;
-    bn_context *context = context_new(module, args[0], training);
+    bn_context *context = context_new(module, args[0]);
     if (context == NULL)
         return NULL;
+    context->training = training;
     const Py_buffer *x = &context->x;
     const bn_shape shape = context->shape;
     if (!training && keyword[TRAINING] != Py_False) {
@@ -295,16 +362,14 @@ static PyObject *forward(PyObject *module, PyObject *const *args, Py_ssize_t pos
             in[i].obj = NULL;
             goto done;
         }
-    if (number(state, "eps", keyword[EPS], &eps) < 0 || number(state, "momentum", keyword[MOMENTUM], &momentum) < 0)
+    if (parse_eps(state, keyword[EPS], &eps) < 0 || number(state, "momentum", keyword[MOMENTUM], &momentum) < 0)
         goto done;
-    if (!(eps >= 0)) {
-        PyErr_Format(PyExc_ValueError, "eps is %R, expected at least 0", keyword[EPS]);
-        goto done;
-    }
     if (training && shape.batch * shape.spatial == 1) {
         refuse_shape("x", args[0], "more than 1 value per channel when training");
         goto done;
     }
+    if (context_reserve(context, shape.channels) < 0)
+        goto done;
     bn_forward call = {
         .shape = shape,
         .training = training,
@@ -330,11 +395,9 @@ static PyObject *forward(PyObject *module, PyObject *const *args, Py_ssize_t pos
         goto done;
     }
 
-    if ((capsule = PyCapsule_New(context, CONTEXT, context_drop)) == NULL)
-        goto done;
-    context = NULL; /* the capsule's from here on */
-    if ((pullback = PyCFunction_New(&vjp_method, capsule)) != NULL &&
-        (statistics = PyTuple_Pack(2, array[1], array[2])) != NULL)
+    pullback = vjp_new(context);
+    context = NULL;
+    if (pullback != NULL && (statistics = PyTuple_Pack(2, array[1], array[2])) != NULL)
         result = PyTuple_Pack(3, array[0], statistics, pullback);
 done:
     for (int i = 0; i < 4; i++)
@@ -345,10 +408,94 @@ done:
     }
     Py_XDECREF(statistics);
     Py_XDECREF(pullback);
-    Py_XDECREF(capsule);
     if (context != NULL)
         context_free(context);
     return result;
+}
+
+/* The groups in a row of x, or -1 with an exception set. */
+static int parse_groups(PyObject *object, size_t channels, size_t *groups)
+{
+    if (!PyLong_Check(object) || PyBool_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "groups is %R, expected a whole number", object);
+        return -1;
+    }
+    *groups = PyLong_AsSize_t(object); /* (size_t)-1 for what does not fit, negative numbers too */
+    PyErr_Clear();
+    if (*groups >= 1 && *groups <= channels && channels % *groups == 0)
+        return 0;
+    PyErr_Format(PyExc_ValueError, "groups is %R, expected a positive divisor of the %zu channels of x", object,
+                 channels);
+    return -1;
+}
+
+static PyObject *grouped_forward(const signature *of, int centred, PyObject *module, PyObject *const *args,
+                                 Py_ssize_t positional, PyObject *names)
+{
+    enum { GROUPS, EPS };
+    const module_state *state = PyModule_GetState(module);
+    PyObject *keyword[2] = {NULL}, *y = NULL, *pullback = NULL, *result = NULL;
+    Py_buffer gamma = {0}, beta = {0}, y_view = {0};
+
+    if (parse(of, args, positional, names, keyword) < 0)
+        return NULL;
+    bn_context *context = context_new(module, args[0]);
+    if (context == NULL)
+        return NULL;
+    const Py_buffer *x = &context->x;
+    context->centred = centred;
+    gn_forward call = {.shape = context->shape, .centred = centred, .x = x->buf};
+    if (parse_groups(keyword[GROUPS], call.shape.channels, &call.groups) < 0 ||
+        parse_eps(state, keyword[EPS], &call.eps) < 0)
+        goto done;
+    context->groups = call.groups;
+    if (borrow_per_channel(state, "gamma", args[1], x, &gamma) < 0) {
+        gamma.obj = NULL;
+        goto done;
+    }
+    if (borrow_per_channel(state, "beta", args[2], x, &beta) < 0) {
+        beta.obj = NULL;
+        goto done;
+    }
+    if (context_reserve(context, call.shape.batch * call.groups) < 0 ||
+        (y = new_array(state, x, &y_view, &call.y)) == NULL)
+        goto done;
+    call.gamma = gamma.buf;
+    call.beta = beta.buf;
+    call.saved = context->saved;
+    PyThreadState *thread = x->len >= WITHOUT_GIL ? PyEval_SaveThread() : NULL;
+    const int status = type_of(x) == 'f' ? gn_forward_f32(&call) : gn_forward_f64(&call);
+    if (thread != NULL)
+        PyEval_RestoreThread(thread);
+    if (status < 0) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    pullback = vjp_new(context);
+    context = NULL;
+    if (pullback != NULL)
+        result = PyTuple_Pack(2, y, pullback);
+done:
+    PyBuffer_Release(&gamma);
+    PyBuffer_Release(&beta);
+    PyBuffer_Release(&y_view);
+    Py_XDECREF(y);
+    Py_XDECREF(pullback);
+    if (context != NULL)
+        context_free(context);
+    return result;
+}
+
+static PyObject *group_norm(PyObject *module, PyObject *const *args, Py_ssize_t positional, PyObject *names)
+{
+    static const signature SIGNATURE = {"group_norm", "x, gamma, beta", 3, 2, {"groups", "eps"}};
+    return grouped_forward(&SIGNATURE, 1, module, args, positional, names);
+}
+
+static PyObject *rms_norm(PyObject *module, PyObject *const *args, Py_ssize_t positional, PyObject *names)
+{
+    static const signature SIGNATURE = {"rms_norm", "x, gamma, beta", 3, 2, {"groups", "eps"}};
+    return grouped_forward(&SIGNATURE, 0, module, args, positional, names);
 }
 
 /* ---- the module ---- */
@@ -395,6 +542,16 @@ static PyMethodDef methods[] = {
      "before the last call of vjp. Raises TypeError for what is no float32 or float64 array, for\n"
      "arrays of different dtypes and for a mode that is not True or False; ValueError for wrong\n"
      "shapes, for eps < 0 and for training on a single value per channel."},
+    {"group_norm", (PyCFunction)(void (*)(void))group_norm, METH_FASTCALL | METH_KEYWORDS,
+     "group_norm($module, x, gamma, beta, /, *, groups, eps)\n--\n\n"
+     "Normalize every group of channels of every row of x (N, C, *spatial); return y and vjp.\n\n"
+     "gamma and beta are (C,). The vjp keeps x as that of forward does. Raises TypeError for what is no\n"
+     "float32 or float64 array, for arrays of different dtypes and for groups that is no int; ValueError\n"
+     "for wrong shapes, for eps < 0 and for groups that do not divide C."},
+    {"rms_norm", (PyCFunction)(void (*)(void))rms_norm, METH_FASTCALL | METH_KEYWORDS,
+     "rms_norm($module, x, gamma, beta, /, *, groups, eps)\n--\n\n"
+     "Divide every group of channels of every row of x (N, C, *spatial) by its root mean square; return\n"
+     "y and vjp. Otherwise as group_norm."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -406,7 +563,7 @@ static PyModuleDef_Slot slots[] = {
 static PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_c_fused",
-    .m_doc = "Batch normalization in C, see the package's documentation.",
+    .m_doc = "Normalization in C, see the package's documentation.",
     .m_size = sizeof(module_state),
     .m_methods = methods,
     .m_slots = slots,
