@@ -16,7 +16,6 @@ Everything is at module level with explicit signatures, so that Numba finds its 
 the next process. Inputs are declared read-only, which admits writable arrays too.
 """
 
-
 from __future__ import annotations
 
 from math import sqrt
