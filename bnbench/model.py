@@ -301,6 +301,8 @@ class ImplementationInfo:
     available: bool
     reason: str = ""
     """Why it is unavailable and what to do; empty when it is available."""
+    conclusion: str = ""
+    """What its findings come to, where they are not all as they should be."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeAlias
@@ -18,6 +19,8 @@ from bnbench.checks.gradient import (
 )
 from bnbench.checks.modes import eval_leaves_the_running_statistics_alone, eval_output_uses_the_running_statistics
 from bnbench.checks.statistics import running_mean_moves_towards_the_batch, running_var_moves_towards_the_batch
+from bnbench.conclusion import DERIVATIVE, FORWARD, GRADIENTS, conclude
+from bnbench.conventions import infer
 from bnbench.model import (
     Case,
     Check,
@@ -25,6 +28,7 @@ from bnbench.model import (
     Environment,
     Finding,
     Implementation,
+    ImplementationInfo,
     Measurement,
     Norm,
     Report,
@@ -111,13 +115,36 @@ def run(request: Request, registry: Registry, environment: Environment, progress
 
     return Report(
         environment=environment,
-        implementations=loaded.infos,
+        implementations=tuple(_concluded(info, loaded, findings) for info in loaded.infos),
         broken=(*registry.broken, *loaded.broken),
         checks=tuple(CheckInfo(code=c.code, name=c.name, group=c.group, claim=c.claim) for c in ALL_CHECKS),
         findings=tuple(findings),
         measurements=tuple(measurements),
         untimed=tuple(untimed),
     )
+
+
+def _concluded(info: ImplementationInfo, loaded: Loaded, findings: Sequence[Finding]) -> ImplementationInfo:
+    """The info with what its findings come to, unless there is nothing to say or to say it of."""
+    own = [finding for finding in findings if finding.implementation == info.name]
+    subject = next((subject for subject in loaded.subjects if subject.name == info.name), None)
+    failed = {finding.check for finding in own if finding.status is Status.FAILED}
+    if subject is None or failed.isdisjoint((*FORWARD, *DERIVATIVE, *GRADIENTS)):
+        return info
+    conventions = None
+    declared = subject.capabilities
+    if not failed.isdisjoint(FORWARD):
+        # A kernel that answered a check may still refuse the data from which conventions are read.
+        with suppress(Exception):
+            conventions = infer(
+                subject.kernel,
+                declared.dtypes[-1],
+                declared.norm,
+                ddof=declared.running_var_ddof,
+                rank=declared.ranks[0],
+            )
+    conclusion = conclude(own, conventions)
+    return replace(info, conclusion=f"{conclusion.kind.capitalize()}. {conclusion.sentence}")
 
 
 def exit_code(report: Report) -> int:

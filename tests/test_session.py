@@ -124,6 +124,22 @@ def test_unavailable_implementations_are_listed_and_nothing_else_suffers():
     assert exit_code(report) == 0
 
 
+@pytest.mark.parametrize(
+    ("bug", "conclusion"),
+    [
+        ("dx_without_the_mean_path", "Wrong backward. The forward is as declared"),
+        ("variance_over_m_minus_1", "Another convention, self-consistent. The forward is not as declared: "),
+        ("gradients_accumulate", ""),
+    ],
+)
+def test_a_report_says_what_the_findings_come_to(bug, conclusion):
+    correct, wrong = report_of(CORRECT_ONE, WRONG[bug], cases=(CASE,)).implementations
+
+    assert correct.conclusion == ""
+    assert wrong.conclusion.startswith(conclusion)
+    assert bool(wrong.conclusion) == bool(conclusion)
+
+
 def test_progress_counts_up_to_the_total():
     steps = []
     request = Request(

@@ -83,8 +83,9 @@ def _implementations(report: Report) -> Iterator[str]:
         yield _table((*head, "error / limit", "relative error"), map(_overview, rows), left=2)
     missing = [f"- {code(i.name)} is unavailable: {prose(i.reason)}" for i in report.implementations if not i.available]
     broken = [f"- broken plugin {code(broken.source)}: {prose(broken.error)}" for broken in report.broken]
-    if missing or broken:
-        yield "\n".join(missing + broken)
+    concluded = [f"- {code(i.name)}: {prose(i.conclusion)}" for i in report.implementations if i.conclusion]
+    if missing or broken or concluded:
+        yield "\n".join(concluded + missing + broken)
 
 
 def _overview(row: Overview) -> tuple[str, ...]:

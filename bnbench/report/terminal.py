@@ -81,6 +81,8 @@ def _implementations(report: Report) -> Iterator[RenderableType]:
     for info in report.implementations:
         if not info.available:
             yield _prose(f"{visible(info.name)} is unavailable: {info.reason}")
+        if info.conclusion:
+            yield _prose(f"{visible(info.name)}: {info.conclusion}", style="bold")
     for broken in report.broken:
         yield _prose(f"broken plugin {visible(broken.source)}: {broken.error}", style=STYLES[Status.ERRORED])
 
