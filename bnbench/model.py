@@ -145,6 +145,8 @@ class Subject:
     name: str
     kernel: Kernel
     capabilities: Capabilities = Capabilities()
+    on_threads: Callable[[int], Kernel] | None = None
+    """The kernel with so many threads for every library; None where that can't be arranged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -230,6 +232,8 @@ class Check:
     norms: tuple[Norm, ...] = ("batch", "layer", "group", "instance", "rms")
     after: tuple[str, ...] = ()
     """Codes of checks without which this one can't be measured."""
+    needs_threads: bool = False
+    """Applies only to subjects that can be run with another number of threads."""
     needs_validation: bool = False
     """Applies only to implementations that declare ``validates``."""
     blind: Mapping[str, str] = field(default_factory=dict, hash=False)

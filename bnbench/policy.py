@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # bnbench.model imports NumPy, whose BLAS reads the thread variables when it is loaded
-    from bnbench.model import Environment
+    from bnbench.model import Array, Environment, Inputs, Kernel, Outputs
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -90,6 +90,26 @@ def _keep_one_thread() -> None:
         numba.set_num_threads(1)
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(1)
+
+
+def with_threads(kernel: Kernel, count: int) -> Kernel:
+    """The kernel, run with ``count`` threads for every loaded library that has a pool, and the old number after."""
+
+    def threaded(inputs: Inputs, /, *dys: Array, beside: Inputs | None = None) -> Outputs:
+        from threadpoolctl import threadpool_limits
+
+        torch = sys.modules.get("torch")
+        before = torch.get_num_threads() if torch is not None else 0
+        with threadpool_limits(count):
+            try:
+                if torch is not None:
+                    torch.set_num_threads(count)
+                return kernel(inputs, *dys, beside=beside)
+            finally:
+                if torch is not None:
+                    torch.set_num_threads(before)
+
+    return threaded
 
 
 def _threads() -> int:

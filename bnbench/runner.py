@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from bnbench.cases import case_id
@@ -27,6 +28,7 @@ from bnbench.model import (
     Status,
     Subject,
 )
+from bnbench.policy import with_threads
 from bnbench.registry import Registry, describe_error
 
 
@@ -70,11 +72,13 @@ def load(implementations: Iterable[Implementation]) -> Loaded:
                 broken.append(Broken(source=implementation.name, error=reason))
             else:
                 forwards[implementation.name] = forward
+                kernel = local_kernel(forward)
                 subjects.append(
                     Subject(
                         name=implementation.name,
-                        kernel=local_kernel(forward),
+                        kernel=kernel,
                         capabilities=implementation.capabilities,
+                        on_threads=partial(with_threads, kernel),
                     )
                 )
         infos.append(
@@ -127,6 +131,8 @@ def _unsupported(subject: Declared, case: Case, check: Check) -> str:
         return f"declares no support for {case.dtype}"
     if len(case.shape) not in declared.ranks:
         return f"declares no support for {len(case.shape)} dimensions"
+    if check.needs_threads and isinstance(subject, Subject) and subject.on_threads is None:
+        return "can't be run with another number of threads"
     if check.needs_validation and not declared.validates:
         return "declares not to validate its arguments"
     return check.blind.get(case.dtype, "")

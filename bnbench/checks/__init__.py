@@ -74,6 +74,7 @@ from bnbench.checks.numerics import (
 )
 from bnbench.checks.purity import (
     arguments_are_left_as_they_were,
+    the_number_of_threads_does_not_matter,
     the_same_call_gives_the_same_bits,
     the_vjp_may_be_called_again,
 )
@@ -146,6 +147,7 @@ ALL_CHECKS: tuple[Check, ...] = (
     eval_takes_fresh_statistics_as_they_are,
     a_call_beside_leaves_the_gradients_alone,
     outputs_belong_to_the_caller,
+    the_number_of_threads_does_not_matter,
     dx_sums_to_zero,
     dx_along_x_hat_is_damped_by_eps,
     the_backward_is_symmetric,

@@ -21,6 +21,7 @@ def check(
     training: bool | None = None,
     norms: tuple[Norm, ...] = ALL_NORMS,
     after: tuple[Check, ...] = (),
+    needs_threads: bool = False,
     needs_validation: bool = False,
     blind: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[[CheckFunction], Check]:
@@ -40,6 +41,7 @@ def check(
             training=training,
             norms=norms,
             after=tuple(prerequisite.code for prerequisite in after),
+            needs_threads=needs_threads,
             needs_validation=needs_validation,
             blind=blind,
         )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bnbench.cases import draw, draw_cotangent
+from bnbench.cases import draw, draw_cotangent, sized
 from bnbench.checks._check import check
 from bnbench.checks.forward import outputs_have_the_types_of_the_inputs
-from bnbench.compare import agrees, compare_bits, differs
+from bnbench.compare import agrees, compare, compare_bits, differs
+from bnbench.fixtures import named
 from bnbench.model import Case, Comparison, Subject
+from bnbench.rounding import output_units
+from bnbench.tolerances import IDENTITY
 
 
 @check(
@@ -58,3 +61,25 @@ def the_vjp_may_be_called_again(subject: Subject, case: Case) -> Iterator[Compar
     first, second = subject.kernel(draw(case), dy, dy).gradients
     for quantity, a, b in zip(("dx", "dgamma", "dbeta"), second, first, strict=True):
         yield compare_bits(f"{quantity} of the second vjp", a, b)
+
+
+@check(
+    "BN504",
+    mutant="two_threads_race_for_the_last_row",
+    after=(outputs_have_the_types_of_the_inputs,),
+    needs_threads=True,
+    usual_cause="two threads write the same element, or each divides by its own share of the elements",
+)
+def the_number_of_threads_does_not_matter(subject: Subject, case: Case) -> Iterator[Comparison]:
+    """With two threads instead of one, every output is the same up to the order of its sums.
+
+    On 40,960 elements, where libraries begin to share the work. Sums that are split round differently, so
+    that not the bits but the rounding units of each output are compared.
+    """
+    wide = sized(case, blocks=64, elements=640)
+    inputs, dy = draw(wide), draw_cotangent(wide)
+    units = output_units(inputs, dy)
+    if subject.on_threads is not None:
+        one, two = (named(subject.on_threads(count)(inputs, dy)) for count in (1, 2))
+        for quantity, unit in units.items():
+            yield compare(f"{quantity} with two threads", two[quantity], one[quantity], unit, IDENTITY)

@@ -148,6 +148,18 @@ def _minus_beta(
     return forward(x, gamma, -beta, *running, **options)
 
 
+def _racing(forward: AnyForward) -> AnyForward:
+    def racing(*arguments: Array, **options: Any) -> tuple[Any, ...]:
+        from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
+
+        y, *rest = forward(*arguments, **options)
+        if any(pool["num_threads"] > 1 for pool in threadpool_info()):
+            y[-1:] += y[-1:]
+        return (y, *rest)
+
+    return racing
+
+
 STATE: tuple[Mutant, ...] = (
     mutant("running_var_weighs_the_old", "momentum weighs the old running variance", move_var=_swapped),
     mutant("running_sd_is_kept", "keeps the standard deviation as running_var", kept=_root),
@@ -195,4 +207,5 @@ STATE: tuple[Mutant, ...] = (
     mutant("eval_divides_by_the_variance", "has no root in eval mode", eval_sd=lambda v, eps: v + eps),
     mutant("eval_without_eps", "divides by sqrt(running_var)", eval_sd=_root),
     mutant("eval_eps_is_hard_coded", "eps is 1e-8 in eval mode", eval_sd=lambda v, _: np.sqrt(v + 1e-8)),
+    wrapped("two_threads_race_for_the_last_row", "adds the last row twice with two threads", _racing),
 )
