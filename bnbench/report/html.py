@@ -13,7 +13,9 @@ from bnbench.report.charts import Chart, throughput_charts
 from bnbench.tolerances import BANDS, band
 
 IN_FULL = 3
-"""How many findings of one check are shown with all their evidence; the others have one line each."""
+"""How many findings of one check are shown with all their evidence; the next have one line each."""
+IN_SHORT = 9
+"""How many of those there are at most, the worst first: the page stays below 3 MB."""
 TICKS = tuple(mantissa * 10.0**exponent for exponent in range(-6, 7) for mantissa in (1, 2, 5))
 
 
@@ -77,6 +79,7 @@ def render_page(report: Report, drawings: Sequence[Chart]) -> str:
         OPERATIONS=words.OPERATIONS,
         BANDS=BANDS,
         IN_FULL=IN_FULL,
+        IN_SHORT=IN_SHORT,
     )
 
 

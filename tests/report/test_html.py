@@ -179,3 +179,12 @@ def test_what_can_not_be_drawn_is_left_out(hostile_report):
 
     assert chart.svg.count("var(--c") == len(drawable)
     assert "alert" not in chart.svg
+
+
+def test_of_many_findings_that_passed_the_nearest_to_their_limit_are_shown(report):
+    finding = next(f for f in report.findings if f.comparisons and f.status is Status.PASSED)
+    many = tuple(replace(finding, case=f"float64/9x5/train/seed={seed}") for seed in range(30))
+    page = render_html(replace(report, findings=many, measurements=(), untimed=()))
+
+    assert page.count("float64/9x5/train/seed=") == 9
+    assert "and 21 more, none nearer to its limit" in page
