@@ -16,6 +16,7 @@ import pytest
 from bnbench.checks import ALL_CHECKS
 
 PLUGINS = Path(__file__).parent / "plugins"
+COMMANDS = ["list", "check", "time", "run", "report", "explain", "mutants", "rivals", "calibrate", "network", "exact"]
 ONE = ("--case", "float64/9x5/train")
 
 
@@ -85,6 +86,11 @@ def test_a_plugin_that_raises_on_import_exits_3_and_is_named():
         (("time", "numpy_staged", "--operation", "backwards"), "did you mean backward?"),
         (("time", "numpy_staged", "--baseline", "numpy"), "no implementation is called 'numpy'"),
         (("time", "--budget", "-1"), "budget"),
+        (("network", "numpy_stagd"), "did you mean numpy_staged?"),
+        (("network", "numpy_instance_norm"), "does not normalize (N, C)"),
+        (("exact", "numpy_stagd"), "did you mean numpy_staged?"),
+        (("calibrate", "numpy_stagd"), "did you mean numpy_staged?"),
+        (("mutants", "--output", __file__), "can't write there"),
         (("explain", "BN999"), "no check is called 'BN999'"),
         (("report", "no/such/results.json"), "can't be read"),
         (("report", __file__), "not a bnbench report"),
@@ -167,6 +173,29 @@ def test_list_imports_neither_torch_nor_numba():
     assert "'numba'" not in result.stdout
 
 
+def test_a_network_with_a_right_layer_inside_exits_0():
+    result = bnbench("network", "numpy_simplified")
+
+    assert result.returncode == 0, result.stderr
+    assert "initial loss 2.2612 (published 2.26)" in result.stdout
+
+
+def test_a_network_with_a_wrong_layer_inside_exits_1_and_names_it():
+    result = bnbench("network", "broken_backward", "--plugin", PLUGINS / "broken_backward.py")
+
+    assert result.returncode == 1
+    assert "the first wrong gradient on the way back: dx of normalization 2" in result.stdout
+
+
+def test_exact_counts_the_elements_that_differ():
+    result = bnbench("exact", "numpy_staged", "broken_backward", "--plugin", PLUGINS / "broken_backward.py")
+    rows = {line.split("|")[1].strip(): line for line in result.stdout.splitlines() if "float64 | plain" in line}
+
+    assert result.returncode == 0
+    assert "| 0 of 1914 | 0 of 53 | 0 of 53 | 0 of 1914 | 0 of 53 | 0 of 53 |" in rows["numpy_staged"]
+    assert "ulps)" in rows["broken_backward"]
+
+
 def test_help_imports_not_even_numpy():
     code = "import sys; from bnbench.cli import app; app(['--help'], standalone_mode=False); print(sorted(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -187,7 +216,7 @@ def test_help_answers_within_the_cpu_time_of_a_blink():
     assert min(seconds() for _ in range(5)) < 0.3
 
 
-@pytest.mark.parametrize("command", ["list", "check", "time", "run", "report", "explain"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_with_an_example(command):
     result = bnbench(command, "--help")
 
