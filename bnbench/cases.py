@@ -15,6 +15,7 @@ for the others, followed by whatever differs from the defaults:
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from dataclasses import fields, replace
 from typing import Any
@@ -30,6 +31,9 @@ MODES: dict[str, dict[str, Any]] = {
     "eval": {"training": False},
     **{norm: {"norm": norm} for norm in GROUPED if norm != "group"},
 }
+NEVER_NEGATIVE = ("sd", "eps", "seed")
+LARGEST = 1 << 27
+"""Elements of x: 1 GiB in float64, and a kernel holds several such arrays."""
 OPTIONAL = {f.name: f.default for f in fields(Case) if f.name in {"mean", "sd", "eps", "momentum", "seed"}}
 
 
@@ -50,6 +54,8 @@ def parse_shape(text: str) -> tuple[int, ...]:
         shape = ()
     if len(shape) < 2 or min(shape) < 1:
         raise CaseError(f"shape {text!r}: expected N x C [x spatial ...] such as 9x5 or 4x3x2x2, all at least 1")
+    if math.prod(shape) > LARGEST:
+        raise CaseError(f"shape {text!r}: {math.prod(shape):,} elements, expected at most {LARGEST:,}")
     return shape
 
 
@@ -87,6 +93,9 @@ def parse_case(text: str) -> Case:
             change: dict[str, Any] = {key: int(value) if key == "seed" else float(value)}
         except ValueError:
             raise CaseError(f"case {text!r}: {extra!r}: {value!r} is not a number") from None
+        if not math.isfinite(change[key]) or (key in NEVER_NEGATIVE and change[key] < 0):
+            sign = ", not negative" if key in NEVER_NEGATIVE else ""
+            raise CaseError(f"case {text!r}: {extra!r}: expected a finite number{sign}")
         case = replace(case, **change)
     return case
 

@@ -15,12 +15,12 @@ from bnbench.model import Case
 floats = st.floats(allow_nan=False, allow_infinity=False)
 batch_cases = st.builds(
     Case,
-    shape=st.lists(st.integers(1, 99), min_size=2, max_size=5).map(tuple),
+    shape=st.lists(st.integers(1, 40), min_size=2, max_size=5).map(tuple),
     dtype=st.sampled_from(["float32", "float64"]),
     training=st.booleans(),
     mean=floats,
-    sd=floats,
-    eps=floats,
+    sd=floats.map(abs),
+    eps=floats.map(abs),
     momentum=floats,
     seed=st.integers(0, 2**63),
 )
@@ -59,6 +59,11 @@ def test_the_default_grid_has_ids_that_differ(case):
         ("float64/9x5/test", "mode 'test': expected one of train, eval"),
         ("float64/9x5/train/speed=3", "'speed=3': expected one of mean="),
         ("float64/9x5/train/mean=much", "'much' is not a number"),
+        ("float64/9x5/train/mean=nan", "'mean=nan': expected a finite number"),
+        ("float64/9x5/train/sd=inf", "'sd=inf': expected a finite number, not negative"),
+        ("float64/9x5/train/eps=-1", "'eps=-1': expected a finite number, not negative"),
+        ("float64/9x5/train/seed=-1", "'seed=-1': expected a finite number, not negative"),
+        ("float64/99999999x9999/train", "999,899,990,001 elements, expected at most 134,217,728"),
         ("float64/9x5/train/seed=1.5", "'1.5' is not a number"),
     ],
 )
