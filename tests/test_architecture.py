@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ CORE |= {"jacobian", "projection", "inconsistency"}
 CORE |= {"honest", "rounding"}
 CORE |= {"dyadic", "fixtures", "exactness", "conventions", "conclusion"}
 CORE |= {"argument", "directions", "verdict"}
-CORE_FOLDERS = {"checks", "mutants", "report"}
+CORE_FOLDERS = {"checks", "mutants", "report", "diagnose"}
 SHELL = {
     "registry",
     "runner",
@@ -32,7 +33,7 @@ SHELL = {
 SHELL |= {"calibration", "rivals", "rules"}
 SHELL |= {"mutation"}
 SHELL |= {"networks", "verification"}
-SHELL_FOLDERS = {"asv_benchmarks"}
+SHELL_FOLDERS = {"asv_benchmarks", "adapters", "sandbox"}
 
 IMPURE = {"os", "pathlib", "subprocess", "time", "datetime", "random", "tempfile", "shutil", "socket", "threading"}
 """Modules that open files, read clocks, start processes or draw unseeded: not in the core."""
@@ -72,7 +73,11 @@ def _at_import_time(node):
 
 def violations(room, source):
     """What this source imports against the rules of its room."""
-    inside = {name.split(".")[1] for name in imports(source) if name.startswith("bnbench.")}
+    inside = {
+        name.split(".")[1]
+        for name in imports(source)
+        if name.startswith("bnbench.") and not name.startswith("bnbench.sandbox.child")
+    }
     outside = {name.split(".")[0] for name in imports(source) if not name.startswith("bnbench")}
     found = sorted(HEAVY & {name.split(".")[0] for name in imports(source, nested=False)})
     if room in CORE | CORE_FOLDERS:
@@ -84,6 +89,12 @@ def violations(room, source):
 
 
 FILES = sorted((ROOT / "bnbench").rglob("*.py"))
+CHILD = sorted((ROOT / "bnbench" / "sandbox" / "child").glob("*.py"))
+
+
+@pytest.mark.parametrize("file", CHILD, ids=lambda file: file.name)
+def test_what_runs_beside_untrusted_code_imports_the_standard_library_and_numpy_alone(file):
+    assert {name.split(".")[0] for name in imports(file.read_text())} <= {*sys.stdlib_module_names, "numpy"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

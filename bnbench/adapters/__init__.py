@@ -1,0 +1,1 @@
+"""Foreign calling conventions, made to fit the boundary of bnbench."""

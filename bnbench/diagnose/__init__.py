@@ -1,0 +1,1 @@
+"""Why an implementation is wrong: by identity, by mutant, and by line."""
