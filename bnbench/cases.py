@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from bnbench.blocks import GROUPED, groups_of, to_blocks
-from bnbench.model import Array, Case, Inputs
+from bnbench.model import Array, Capabilities, Case, Inputs
 
 DTYPES = ("float16", "float32", "float64")
 MODES: dict[str, dict[str, Any]] = {
@@ -165,6 +165,11 @@ def draw(case: Case) -> Inputs:
 def draw_cotangent(case: Case) -> Array:
     """dy ~ N(0, 1), shaped as x. Never in span{1, x_hat}, where dx of a train step vanishes."""
     return _generator(case, "cotangent").standard_normal(case.shape).astype(case.dtype)
+
+
+def draw_cotangents(case: Case, declared: Capabilities) -> tuple[Array, ...]:
+    """One dy where the implementation declares a backward in the mode of the case, none elsewhere."""
+    return (draw_cotangent(case),) if declared.has_vjp(training=case.training) else ()
 
 
 def grid(*, quick: bool = False) -> tuple[Case, ...]:

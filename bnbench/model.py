@@ -123,6 +123,12 @@ class Capabilities:
     """Divisor ``M - ddof`` of the variance that is *kept*; normalizing always divides by ``M``."""
     validates: bool = True
     """Whether wrong shapes, dtypes and modes are refused with TypeError or ValueError."""
+    eval_vjp: bool = True
+    """Whether there is a backward in eval mode; courses define none."""
+
+    def has_vjp(self, *, training: bool) -> bool:
+        """Whether there is a backward in this mode."""
+        return training or self.eval_vjp
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -236,6 +242,8 @@ class Check:
     """Applies only to subjects that can be run with another number of threads."""
     needs_validation: bool = False
     """Applies only to implementations that declare ``validates``."""
+    needs_vjp: bool = False
+    """Asks for gradients in either mode: skipped in eval mode where there is no backward."""
     blind: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Dtypes in which it can't tell right from wrong, each with the reason: skipped there."""
 

@@ -3,7 +3,7 @@
 Three sources, in this order: the package ``bnbench.implementations`` (the top-level folder
 ``implementations/`` of the project), entry points of the group ``bnbench.implementations``, and
 paths given by the user. A plugin is a module with one attribute: ``implementation``, or a tuple of
-them, ``implementations``. Nothing is swallowed: what does not load is listed in
+them, ``implementations``; a file of cs231n's layers needs none. Nothing is swallowed: what does not load is listed in
 :attr:`Registry.broken` with its error.
 """
 
@@ -24,6 +24,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
+from bnbench.adapters.source import read_source
+from bnbench.adapters.submission import SubmissionError, layers_of
 from bnbench.model import Broken, Implementation
 
 GROUP = "bnbench.implementations"
@@ -121,7 +123,7 @@ def _sources(files: Iterable[Path]) -> Iterator[tuple[str, Callable[[], tuple[Im
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         yield f"entry point {point.name} = {point.value}", partial(_declared_by, point.load)
     for file in files:
-        yield str(file), partial(_declared_by, partial(_load_file, file))
+        yield str(file), partial(_declared_by, partial(_load_path, file))
 
 
 def _declared_by(load: Callable[[], object]) -> tuple[Implementation, ...]:
@@ -171,7 +173,7 @@ def _plugin_files(path: Path) -> list[Path]:
         return files
     if not path.is_file():
         raise PluginPathError(f"{path}: no such file or folder; expected a Python file that defines 'implementation'")
-    if path.suffix != ".py":
+    if path.suffix not in {".py", ".ipynb"}:
         raise PluginPathError(f"{path}: not a Python file; expected NAME.py that defines 'implementation'")
     return [path]
 
@@ -182,6 +184,10 @@ def _declares(file: Path) -> bool:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError):
         return True
+    return _declared_in(tree)
+
+
+def _declared_in(tree: ast.Module) -> bool:
     names = {
         name.id
         for statement in tree.body
@@ -189,6 +195,19 @@ def _declares(file: Path) -> bool:
         if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
     }
     return bool(names & {"implementation", "implementations"})
+
+
+def _load_path(file: Path) -> object:
+    """A plugin's module, or the implementations in a file that declares none but defines layers of cs231n."""
+    source = read_source(file.read_bytes(), file.name)
+    if not _declared_in(ast.parse(source.text)):
+        try:
+            layers = layers_of(source, file)
+        except SubmissionError as error:
+            raise PluginError(str(error)) from error
+        if layers:
+            return layers
+    return _load_file(file)
 
 
 def _load_file(file: Path) -> ModuleType:

@@ -135,6 +135,8 @@ def _unsupported(subject: Declared, case: Case, check: Check) -> str:
         return "can't be run with another number of threads"
     if check.needs_validation and not declared.validates:
         return "declares not to validate its arguments"
+    if check.needs_vjp and not declared.has_vjp(training=case.training):
+        return "declares no backward in eval mode"
     return check.blind.get(case.dtype, "")
 
 

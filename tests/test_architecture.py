@@ -33,12 +33,13 @@ SHELL = {
 SHELL |= {"calibration", "rivals", "rules"}
 SHELL |= {"mutation"}
 SHELL |= {"networks", "verification"}
-SHELL_FOLDERS = {"asv_benchmarks", "adapters", "sandbox"}
+SHELL_FOLDERS = {"asv_benchmarks", "adapters", "sandbox", "grading"}
 
 IMPURE = {"os", "pathlib", "subprocess", "time", "datetime", "random", "tempfile", "shutil", "socket", "threading"}
 """Modules that open files, read clocks, start processes or draw unseeded: not in the core."""
 
-HEAVY = {"torch", "numba", "pandas", "vl_convert", "pydantic", "jinja2", "asv", "asv_runner", "dask"}
+HEAVY = {"torch", "numba", "pandas", "vl_convert", "pydantic", "jinja2", "asv", "asv_runner", "dask", "grandalf"}
+HEAVY |= {"fissix", "parso"}
 """Imported only inside functions, wherever they are used."""
 
 NUMPY_ONLY = {"model": set(), "arguments": set(), "blocks": {"model"}, "reference": {"model", "blocks"}}

@@ -84,6 +84,42 @@ def test_argument_checks_are_skipped_for_those_that_declare_none():
     assert finding.status is Status.SKIPPED
 
 
+def asked_in_eval_mode(check, rank_shapes=((9, 5), (3, 5, 2, 4))):
+    """How many gradients a check asks for in eval mode."""
+    kernel = local_kernel(forward_of())
+    asked = []
+
+    def listening(inputs, /, *dys, beside=None):
+        asked.extend(dys if not inputs.options.training else ())
+        return kernel(inputs, *dys, beside=beside)
+
+    declared = Capabilities(eval_vjp=check.needs_vjp)
+    listener = Subject(name="any", kernel=listening, capabilities=declared, on_threads=lambda _: listening)
+    for shape in rank_shapes:
+        list(check.run(listener, Case(shape=shape, training=False)))
+    return len(asked)
+
+
+@pytest.mark.parametrize(
+    "check", [c for c in ALL_CHECKS if c.training is not True and "batch" in c.norms], ids=lambda check: check.code
+)
+def test_a_check_declares_whether_it_needs_a_backward_in_eval_mode(check):
+    assert (asked_in_eval_mode(check) > 0) == check.needs_vjp
+
+
+def test_without_a_backward_in_eval_mode_the_forward_is_verified_there_all_the_same():
+    def train_only(*arguments, training, **options):
+        y, running, vjp = forward_of()(*arguments, training=training, **options)
+        return y, running, vjp if training else None
+
+    subjects = [subject(forward=train_only, eval_vjp=False)]
+    findings = {f.check: f for f in execute(plan(subjects, [EVAL], ALL_CHECKS), subjects)}
+
+    assert {f.status for f in findings.values()} == {Status.PASSED, Status.SKIPPED}
+    assert all(findings[code].status is Status.PASSED for code in ("BN101", "BN151", "BN334", "BN401", "BN501"))
+    assert findings["BN301"].reason == "declares no backward in eval mode"
+
+
 def test_an_exception_is_an_error_that_names_the_line():
     def raising(*_, **__):
         raise ZeroDivisionError("ouch")

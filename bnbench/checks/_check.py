@@ -23,6 +23,7 @@ def check(
     after: tuple[Check, ...] = (),
     needs_threads: bool = False,
     needs_validation: bool = False,
+    needs_vjp: bool = False,
     blind: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[[CheckFunction], Check]:
     """Declare a check: first line of the docstring is the claim, the rest the maths."""
@@ -43,6 +44,7 @@ def check(
             after=tuple(prerequisite.code for prerequisite in after),
             needs_threads=needs_threads,
             needs_validation=needs_validation,
+            needs_vjp=needs_vjp,
             blind=blind,
         )
 

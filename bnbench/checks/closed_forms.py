@@ -152,6 +152,7 @@ def a_layer_before_gets_no_gradient_along_bias_and_scale(subject: Subject, case:
     training=False,
     norms=BATCH,
     after=(outputs_have_the_types_of_the_inputs,),
+    needs_vjp=True,
     usual_cause="the train formula, or the batch's statistics left over from the forward, in eval mode",
 )
 def eval_gradients_take_the_statistics_as_constants(subject: Subject, case: Case) -> Iterator[Comparison]:

@@ -28,7 +28,7 @@ EPSILONS = (0.0, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
 def _conformance(subject: Subject, case: Case, quantity: str) -> Comparison:
     inputs, dy = draw(case), draw_cotangent(case)
-    got = _named(subject.kernel(inputs, dy), quantity)
+    got = _named(subject.kernel(inputs, *([] if quantity == "y" else [dy])), quantity)
     expected = _named(normalize(inputs, dy), quantity)
     unit = calibrated_unit(inputs, dy, quantity, expected)
     comparison = compare(quantity, got, expected, unit, HALF_CONFORMANCE if case.dtype == "float16" else CONFORMANCE)
@@ -77,6 +77,7 @@ def _cause(inputs: Inputs, dy: Array, quantity: str, got: Array, expected: Array
     "BN331",
     mutant="dx_scaled_by_1_0005",
     after=(outputs_have_the_types_of_the_inputs,),
+    needs_vjp=True,
     usual_cause="a factor, another eps, an approximate reciprocal root, or arithmetic of a lower precision",
 )
 def dx_conforms_to_the_reference(subject: Subject, case: Case) -> Iterator[Comparison]:
@@ -94,6 +95,7 @@ def dx_conforms_to_the_reference(subject: Subject, case: Case) -> Iterator[Compa
     "BN332",
     mutant="dgamma_with_x",
     after=(outputs_have_the_types_of_the_inputs,),
+    needs_vjp=True,
     usual_cause="x in place of x_hat, another eps, a mean in place of the sum, or a sum over the wrong axis",
 )
 def dgamma_conforms_to_the_reference(subject: Subject, case: Case) -> Iterator[Comparison]:
@@ -108,6 +110,7 @@ def dgamma_conforms_to_the_reference(subject: Subject, case: Case) -> Iterator[C
     "BN333",
     mutant="dbeta_is_a_mean",
     after=(outputs_have_the_types_of_the_inputs,),
+    needs_vjp=True,
     usual_cause="a mean in place of the sum, or a sum over the wrong axis",
 )
 def dbeta_conforms_to_the_reference(subject: Subject, case: Case) -> Iterator[Comparison]:

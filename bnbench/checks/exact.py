@@ -10,7 +10,7 @@ from bnbench.checks.forward import outputs_have_the_types_of_the_inputs
 from bnbench.compare import compare
 from bnbench.exactness import REASON, mismatches
 from bnbench.fixtures import Fixture, fixtures, named
-from bnbench.model import Array, Case, Comparison, Subject
+from bnbench.model import Array, Case, Comparison, Gradients, Subject
 from bnbench.tolerances import ROUNDED
 
 
@@ -21,8 +21,9 @@ def _suitable(case: Case) -> tuple[Fixture, ...]:
 
 
 def _exact(subject: Subject, case: Case, *names: str) -> Iterator[Comparison]:
+    backward = not set(names).isdisjoint(Gradients._fields)
     for fixture in _suitable(case):
-        got = named(subject.kernel(fixture.inputs, fixture.dy))
+        got = named(subject.kernel(fixture.inputs, *([fixture.dy] if backward else [])))
         for name, expected in fixture.outputs(subject.capabilities.running_var_ddof).items():
             if name in names:
                 yield _compared(f"{name} of {fixture.name}", got[name], expected, fixture.units[name])
@@ -81,6 +82,7 @@ def running_statistics_are_exact(subject: Subject, case: Case) -> Iterator[Compa
     "BN351",
     mutant="tail_rows_left_out_of_the_means_of_dx",
     after=(outputs_have_the_types_of_the_inputs,),
+    needs_vjp=True,
     usual_cause="a path of the graph, a count or a tail; where y is another convention's, dx differs with it",
 )
 def dx_is_exact(subject: Subject, case: Case) -> Iterator[Comparison]:
@@ -97,6 +99,7 @@ def dx_is_exact(subject: Subject, case: Case) -> Iterator[Comparison]:
     "BN352",
     mutant="eps_missing_in_dgamma",
     after=(outputs_have_the_types_of_the_inputs,),
+    needs_vjp=True,
     usual_cause="a mean in place of the sum, an x_hat with another eps, or the tail of a loop left out",
 )
 def dgamma_and_dbeta_are_exact(subject: Subject, case: Case) -> Iterator[Comparison]:

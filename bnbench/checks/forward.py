@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from bnbench.blocks import per_channel, spread
-from bnbench.cases import draw, draw_cotangent
+from bnbench.cases import draw, draw_cotangents
 from bnbench.checks._check import check
 from bnbench.compare import agrees, compare, differs
 from bnbench.conventions import infer
 from bnbench.differences import scale_of
+from bnbench.fixtures import named
 from bnbench.model import Array, Case, Comparison, Inputs, Subject
 from bnbench.reference import normalize
 from bnbench.tolerances import ROUNDING, roundoff
@@ -47,13 +48,7 @@ def outputs_have_the_types_of_the_inputs(subject: Subject, case: Case) -> Iterat
     broadcasts: (1, C) is not (C,).
     """
     inputs = draw(case)
-    outputs = subject.kernel(inputs, draw_cotangent(case))
-    arrays = {
-        "y": outputs.y,
-        "running_mean": outputs.running_mean,
-        "running_var": outputs.running_var,
-        **outputs.gradients[0]._asdict(),
-    }
+    arrays = named(subject.kernel(inputs, *draw_cotangents(case, subject.capabilities)))
     for quantity, a in arrays.items():
         shape = case.shape if quantity in {"y", "dx"} else (case.channels,)
         got, expected = f"{a.dtype} {a.shape}", f"{case.dtype} {shape}"

@@ -35,6 +35,7 @@ LARGEST_BLOCK = 64
     mutant="dx_without_the_mean_path",
     after=(outputs_have_the_types_of_the_inputs,),
     blind=BLIND,
+    needs_vjp=True,
     usual_cause="a path of the graph is missing (through mu or v), gamma is forgotten, or a count is wrong",
 )
 def dx_is_the_derivative_of_the_forward(subject: Subject, case: Case) -> Iterator[Comparison]:
@@ -77,6 +78,7 @@ def dx_is_the_derivative_of_the_forward(subject: Subject, case: Case) -> Iterato
     mutant="dgamma_is_a_mean",
     after=(outputs_have_the_types_of_the_inputs,),
     blind=BLIND,
+    needs_vjp=True,
     usual_cause="x in place of x_hat, a mean in place of the sum, or a sum over the wrong axis",
 )
 def dgamma_is_the_derivative_of_the_forward(subject: Subject, case: Case) -> Iterator[Comparison]:
@@ -97,6 +99,7 @@ def dgamma_is_the_derivative_of_the_forward(subject: Subject, case: Case) -> Ite
     mutant="dbeta_is_a_mean",
     after=(outputs_have_the_types_of_the_inputs,),
     blind=BLIND,
+    needs_vjp=True,
     usual_cause="a mean in place of the sum, or a sum over the wrong axis",
 )
 def dbeta_is_the_derivative_of_the_forward(subject: Subject, case: Case) -> Iterator[Comparison]:

@@ -112,6 +112,7 @@ def y_is_affine_in_gamma_and_beta(subject: Subject, case: Case) -> Iterator[Comp
     "BN118",
     mutant="dgamma_from_y_over_gamma",
     after=(outputs_have_the_types_of_the_inputs,),
+    needs_vjp=True,
     usual_cause="x_hat is recovered as (y - beta) / gamma, which a gamma of 0 forbids, or |gamma| is used",
 )
 def gamma_may_be_zero_or_negative(subject: Subject, case: Case) -> Iterator[Comparison]:
@@ -141,6 +142,7 @@ def gamma_may_be_zero_or_negative(subject: Subject, case: Case) -> Iterator[Comp
     "BN119",
     mutant="tail_rows_left_out_of_the_mean",
     after=(outputs_have_the_types_of_the_inputs,),
+    needs_vjp=True,
     usual_cause="a vectorized loop without its tail, or statistics of a part of the batch",
 )
 def the_order_of_rows_and_positions_does_not_matter(subject: Subject, case: Case) -> Iterator[Comparison]:

@@ -23,6 +23,7 @@ from bnbench.tolerances import EXACT, IDENTITY
     "BN322",
     mutant="dy_clipped",
     after=(outputs_have_the_types_of_the_inputs, the_vjp_may_be_called_again),
+    needs_vjp=True,
     usual_cause="dy is clipped, normalized or overwritten, or gradients are left over from an earlier call",
 )
 def the_backward_is_linear_in_dy(subject: Subject, case: Case) -> Iterator[Comparison]:
@@ -44,6 +45,7 @@ def the_backward_is_linear_in_dy(subject: Subject, case: Case) -> Iterator[Compa
     "BN323",
     mutant="dx_with_y_in_place_of_x_hat",
     after=(outputs_have_the_types_of_the_inputs,),
+    needs_vjp=True,
     usual_cause="gamma is left out of dx, or y stands where x_hat belongs, so that gamma and beta enter twice",
 )
 def dx_depends_on_gamma_dy_and_never_on_beta(subject: Subject, case: Case) -> Iterator[Comparison]:
@@ -121,6 +123,7 @@ def _shifted(inputs: Inputs) -> tuple[Inputs, Inputs]:
     mutant="dx_leaks_between_blocks",
     norms=ALL_NORMS,
     after=(outputs_have_the_types_of_the_inputs,),
+    needs_vjp=True,
     usual_cause="a sum over the wrong axis, a broadcast along the wrong axis, or a buffer that was not cleared",
 )
 def dx_is_zero_where_the_block_has_no_dy(subject: Subject, case: Case) -> Iterator[Comparison]:
@@ -160,6 +163,7 @@ def _exact(at: Standardized, g: Array, case: Case) -> Array:
     "BN326",
     mutant="dy_normalized_by_its_norm",
     after=(outputs_have_the_types_of_the_inputs,),
+    needs_vjp=True,
     usual_cause="0 / 0 in the backward, a buffer that was not cleared, or eps left out where the variance is zero",
 )
 def no_dy_gives_no_gradients(subject: Subject, case: Case) -> Iterator[Comparison]:

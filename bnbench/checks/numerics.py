@@ -61,6 +61,7 @@ def one_value_is_refused_or_gives_beta(subject: Subject, case: Case) -> Iterator
     "BN132",
     mutant="an_empty_batch_moves_the_running_statistics",
     after=(outputs_have_the_types_of_the_inputs,),
+    needs_vjp=True,
     usual_cause="the mean of nothing is NaN and enters the running statistics, which never recover",
 )
 def an_empty_batch_leaves_no_trace(subject: Subject, case: Case) -> Iterator[Comparison]:

@@ -47,6 +47,7 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "BN122",
     mutant="memory_order_taken_for_c",
     after=(outputs_have_the_types_of_the_inputs,),
+    needs_vjp=True,
     usual_cause="a pointer walked without its strides, or a reshape in memory order",
 )
 def layout_does_not_matter(subject: Subject, case: Case) -> Iterator[Comparison]:

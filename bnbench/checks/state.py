@@ -188,6 +188,7 @@ def eval_takes_fresh_statistics_as_they_are(subject: Subject, case: Case) -> Ite
     "BN217",
     mutant="one_cache_for_all_calls",
     after=(outputs_have_the_types_of_the_inputs,),
+    needs_vjp=True,
     usual_cause="what the backward needs is kept in a global, and the next call overwrites it",
 )
 def a_call_beside_leaves_the_gradients_alone(subject: Subject, case: Case) -> Iterator[Comparison]:
@@ -212,6 +213,7 @@ def a_call_beside_leaves_the_gradients_alone(subject: Subject, case: Case) -> It
     "BN218",
     mutant="one_buffer_for_every_y",
     after=(outputs_have_the_types_of_the_inputs,),
+    needs_vjp=True,
     usual_cause="a buffer that is written again by the next call is handed out instead of a copy",
 )
 def outputs_belong_to_the_caller(subject: Subject, case: Case) -> Iterator[Comparison]:

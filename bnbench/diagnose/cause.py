@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 Quantity: TypeAlias = Literal[
     "x",
@@ -36,6 +37,18 @@ Quantity: TypeAlias = Literal[
     "cache",
 ]
 """The nodes of ``numpy_staged`` (docs/staged_graph.md), their gradients, and what is kept between calls."""
+
+QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
+
+
+def belongs_to(name: str) -> Quantity:
+    """The quantity that a longer name belongs to.
+
+    >>> belongs_to("running_mean (after)"), belongs_to("dxc (through sq)"), belongs_to("mean(dy)")
+    ('running_mean', 'dxc', 'dx')
+    """
+    first = name.partition(" (")[0]
+    return next((quantity for quantity in QUANTITIES if quantity == first), "dx" if "d" in name else "y")
 
 
 class Slip(StrEnum):
@@ -74,3 +87,19 @@ class Slip(StrEnum):
     """Any other exception."""
     UNIMPLEMENTED = "unimplemented"
     """The function is still the starter's: it returns None or raises NotImplementedError."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cause:
+    """Why outputs are wrong: one mistake, or what is known where no mistake was recognized."""
+
+    quantity: Quantity
+    """Where the mistake is; of an undecided cause the output that is wrong."""
+    slip: Slip | None
+    """None where nothing explains the output."""
+    sentence: str
+    """What is wrong, for the one who wrote it."""
+    evidence: str
+    """What was measured that says so."""
+    decided: bool = True
+    """Whether this explanation alone fits; several that fit, or none, leave it open."""

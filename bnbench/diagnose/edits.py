@@ -9,7 +9,8 @@ programs are close to right ones).
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
@@ -21,6 +22,8 @@ Function: TypeAlias = ast.FunctionDef
 
 EXPONENTS = (2, 0.5, -0.5, -1, -1.5, -2, 3, -3)
 CONSTANTS = (1, 2, 0.5, -1, -2, -0.5, 0)
+TINY = 0.1
+"""A literal below this is taken for an eps."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +38,8 @@ class Edit:
     slip: Slip
     cost: float
     """How far-fetched it is: among several right edits the cheapest is believed."""
+    pattern: str = ""
+    """What is done, whatever it is done to: ``_ / N``, ``np.mean(_)``; empty where that makes no sense."""
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -59,7 +64,7 @@ class Place:
     index: int | None
     statement: ast.stmt
 
-    def to(self, new: ast.expr, slip: Slip, cost: float) -> Edit:
+    def to(self, new: ast.expr, slip: Slip, cost: float, pattern: str = "") -> Edit:
         new = ast.fix_missing_locations(ast.copy_location(new, self.node))
         return Edit(
             changes=((self.parent, self.field, self.index, new),),
@@ -68,7 +73,26 @@ class Place:
             after=ast.unparse(new),
             slip=slip,
             cost=cost,
+            pattern=pattern,
         )
+
+
+def twice(single: Iterable[Edit]) -> Iterator[Edit]:
+    """The same divided or averaged in two places of one statement: a count that is forgotten is forgotten twice."""
+    alike: dict[tuple[int, str], list[Edit]] = defaultdict(list)
+    for edit in single:
+        if edit.pattern.startswith(("_ /", "mean", "sum")):
+            alike[edit.line, edit.pattern].append(edit)
+    for edits_alike in alike.values():
+        for a, b in combinations(edits_alike, 2):
+            yield Edit(
+                changes=(*a.changes, *b.changes),
+                line=a.line,
+                before=f"{a.before}, {b.before}",
+                after=f"{a.after}, {b.after}",
+                slip=a.slip,
+                cost=a.cost + b.cost,
+            )
 
 
 def edits(function: Function, *, lines: Sequence[int] | None = None, numpy: str = "np") -> Iterator[Edit]:
@@ -198,8 +222,13 @@ def _expression_edits(place: Place, names: Sequence[str], keys: Sequence[str], n
         yield from _constants(place, keys)
     elif isinstance(node, ast.Name):
         yield from (place.to(_name(name), Slip.OPERAND, 1.5) for name in names if name != node.id)
+        if isinstance(place.parent, ast.Assign | ast.Tuple):
+            copy = ast.Attribute(value=node, attr="copy", ctx=ast.Load())
+            yield place.to(ast.Call(func=copy, args=[], keywords=[]), Slip.IN_PLACE, 1)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         yield place.to(node.operand, Slip.SIGN, 1)
+        if _is_exponent(place):
+            yield from (place.to(_number(value), Slip.POWER, 1) for value in EXPONENTS)
     elif isinstance(node, ast.BinOp):
         yield from _operations(place, node)
     elif isinstance(node, ast.Call):
@@ -221,9 +250,16 @@ def _constants(place: Place, keys: Sequence[str]) -> Iterator[Edit]:
     if isinstance(place.parent, ast.Subscript):  # x.shape[0] for x.shape[1]
         yield from (place.to(_number(k), Slip.COUNT, 1) for k in (0, 1, 2, 3) if k != node.value)
         return
-    exponent = isinstance(place.parent, ast.BinOp) and isinstance(place.parent.op, ast.Pow) and place.field == "right"
-    slip, values = (Slip.POWER, EXPONENTS) if exponent else (Slip.FACTOR, CONSTANTS)
-    yield from (place.to(_number(value), slip, 1) for value in values if value != node.value)
+    slip, values = (Slip.POWER, EXPONENTS) if _is_exponent(place) else (Slip.FACTOR, CONSTANTS)
+    if 0 < node.value < TINY:
+        yield place.to(_number(1e-5), Slip.EPS, 1)
+    for value in values:
+        if value != node.value:
+            yield place.to(_number(value), Slip.SIGN if value == -node.value and slip is Slip.FACTOR else slip, 1)
+
+
+def _is_exponent(place: Place) -> bool:
+    return isinstance(place.parent, ast.BinOp) and isinstance(place.parent.op, ast.Pow) and place.field == "right"
 
 
 def _operations(place: Place, node: ast.BinOp) -> Iterator[Edit]:
@@ -277,7 +313,7 @@ def _calls(place: Place, node: ast.Call, numpy: str) -> Iterator[Edit]:
         for other in _METHODS.get(function.attr, ()):
             renamed = ast.Attribute(value=function.value, attr=other, ctx=ast.Load())
             slip = Slip.COUNT if other in ("mean", "sum") else Slip.POWER
-            yield place.to(ast.Call(func=renamed, args=node.args, keywords=node.keywords), slip, 1)
+            yield place.to(ast.Call(func=renamed, args=node.args, keywords=node.keywords), slip, 1, f"{other}(_)")
         if function.attr in ("mean", "sum", "var", "std", "max", "min"):
             yield from _axes(place, node, function, numpy)
     if node.args:
@@ -338,10 +374,16 @@ def _wrappings(place: Place, names: Sequence[str], numpy: str) -> Iterator[Edit]
             call.keywords.append(ast.keyword(arg="axis", value=_number(axis)))
             yield place.to(call, Slip.REDUCTION, 1.5)
     for name in names:
-        yield place.to(ast.BinOp(left=node, op=ast.Mult(), right=_name(name)), Slip.FACTOR, 2)
-        yield place.to(ast.BinOp(left=node, op=ast.Div(), right=_name(name)), Slip.FACTOR, 2)
-        yield place.to(ast.BinOp(left=node, op=ast.Add(), right=_name(name)), Slip.TERM, 2)
-        yield place.to(ast.BinOp(left=node, op=ast.Sub(), right=_name(name)), Slip.TERM, 2)
+        for operator, sign, slip in (
+            (ast.Mult(), "*", Slip.FACTOR),
+            (ast.Div(), "/", Slip.FACTOR),
+            (ast.Add(), "+", Slip.TERM),
+            (ast.Sub(), "-", Slip.TERM),
+        ):
+            yield place.to(ast.BinOp(left=node, op=operator, right=_name(name)), slip, 2, f"_ {sign} {name}")
+    count = ast.Call(func=_name("len"), args=[_name(names[0])], keywords=[])
+    yield place.to(ast.BinOp(left=node, op=ast.Div(), right=count), Slip.COUNT, 2, "_ / len")
+    yield place.to(ast.BinOp(left=node, op=ast.Mult(), right=count), Slip.COUNT, 2, "_ * len")
 
 
 def _in_shape_of_a_call(place: Place) -> bool:

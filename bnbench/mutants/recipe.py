@@ -7,7 +7,7 @@ forward comes with a matching backward unless the bug is in the backward itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias, cast
@@ -16,6 +16,7 @@ import numpy as np
 
 from bnbench.arguments import check_arguments, check_grouped_arguments
 from bnbench.blocks import channel_sum, from_blocks, per_channel, to_blocks
+from bnbench.diagnose.cause import Quantity, Slip
 from bnbench.model import Array, Capabilities, Forward, GroupedForward, Implementation, Norm, Vjp
 
 
@@ -251,6 +252,10 @@ class Mutant:
     norm: Norm = "batch"
     ddof: int = 0
     """What it declares of the variance that is kept."""
+    pieces: Mapping[str, Any] = field(default_factory=dict)
+    """What it replaces of the correct recipe; empty where it is no recipe."""
+    cause: tuple[Slip, Quantity] | None = None
+    """The bug in the words of a diagnosis; None where it is none of a quantity (``bnbench.mutants.causes``)."""
 
     def implementation(self) -> Implementation:
         """The mutant as a plugin would declare it."""
@@ -264,7 +269,9 @@ class Mutant:
 
 def mutant(name: str, bug: str, *, norm: Norm = "batch", **pieces: Any) -> Mutant:
     """A mutant that replaces these pieces of the correct recipe."""
-    return Mutant(name=name, bug=bug, norm=norm, make=lambda: forward_of(replace(CORRECT, **pieces), norm))
+    return Mutant(
+        name=name, bug=bug, norm=norm, make=lambda: forward_of(replace(CORRECT, **pieces), norm), pieces=pieces
+    )
 
 
 AnyForward: TypeAlias = Callable[..., tuple[Any, ...]]

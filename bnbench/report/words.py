@@ -136,7 +136,8 @@ def capabilities(info: ImplementationInfo) -> str:
         ranks = f"{declared.ranks[0]} to {declared.ranks[-1]}"
     kind = f"kept variance ddof {declared.running_var_ddof}" if declared.norm == "batch" else f"{declared.norm} norm"
     text = f"{', '.join(declared.dtypes)}; {ranks} dimensions; {kind}"
-    return text if declared.validates else f"{text}; does not validate its arguments"
+    text = text if declared.validates else f"{text}; does not validate its arguments"
+    return text if declared.eval_vjp else f"{text}; no backward in eval mode"
 
 
 def environment(environment: Environment) -> tuple[tuple[str, str], ...]:

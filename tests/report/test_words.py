@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from bnbench.model import Comparison, Finding, Interval, Status
+from bnbench.model import Capabilities, Comparison, Finding, Interval, Status
 from bnbench.report.words import capabilities, duration, evidence, interval, margin, relative, telling, three_digits
 
 
@@ -100,3 +101,5 @@ def test_capabilities_are_one_line(report):
     assert texts[0] == "float32, float64; 2 to 5 dimensions; kept variance ddof 0"
     assert texts[2] == "float32, float64; 2, 4 dimensions; kept variance ddof 0"
     assert texts[3].endswith("kept variance ddof 1; does not validate its arguments")
+    course = replace(report.implementations[0], capabilities=Capabilities(ranks=(2,), eval_vjp=False))
+    assert capabilities(course).endswith("kept variance ddof 0; no backward in eval mode")

@@ -1,0 +1,127 @@
+"""A program whose outputs are wrong, and everything that is known of its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnbench.diagnose.points import Point, Reading, ancestors, read
+from bnbench.diagnose.program import Program, agrees, expected
+from bnbench.diagnose.quantities import canonical
+from bnbench.model import Array
+from bnbench.sandbox.child.probe import Failure, Trace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inquiry:
+    """One program, run, read and compared with what is right."""
+
+    program: Program
+    reading: Reading
+    right: tuple[Mapping[str, Array], ...]
+    """The right outputs of each run."""
+    wrong: tuple[str, ...]
+    """Outputs that are not right in every run; those that are missing are among them."""
+    makers: Mapping[str, int]
+    """The event of the first run that made each wrong output, where there is one."""
+
+    @property
+    def overwritten(self) -> tuple[str, ...]:
+        """The arguments that the first run changed in place."""
+        return self.program.overwritten(0, self.trace)
+
+    @property
+    def failure(self) -> Failure | None:
+        """What ended a run, if something did."""
+        return next((trace.error for trace in self.reading.traces if trace.error is not None), None)
+
+    @property
+    def training(self) -> bool:
+        return self.reading.quantities[0].inputs.options.training
+
+    def depending(self, point: Point) -> tuple[str, ...]:
+        """The wrong outputs that were computed from a point."""
+        event = point.events[0]
+        return tuple(name for name, maker in self.makers.items() if event in ancestors(self.trace, [maker]))
+
+    @property
+    def trace(self) -> Trace:
+        """Of the first run."""
+        return self.reading.traces[0]
+
+    def values(self, point: Point) -> list[Array]:
+        """What a point shows, run by run."""
+        pairs = zip(self.reading.traces, point.events, strict=True)
+        return [trace.events[event].value for trace, event in pairs]
+
+    def relevant(self) -> tuple[Point, ...]:
+        """Every point that a wrong output was computed from, in the order of execution."""
+        events = ancestors(self.trace, self.makers.values())
+        return tuple(point for point in self.reading.points if point.events[0] in events)
+
+    def frontier(self) -> tuple[Point, ...]:
+        """Points that are not right though all they were computed from is, in the order of execution.
+
+        On the way from there to a wrong output no node of the graph is right: what is healed again is no suspect.
+        """
+        events: set[int] = set()
+        stack = list(self.makers.values())
+        while stack:
+            event = stack.pop()
+            if event not in events:
+                events.add(event)
+                stack += [i for i in self.trace.events[event].inputs if not self._healed(i)]
+        return tuple(
+            point
+            for point in self.reading.points
+            if point.events[0] in events and not point.right and self._computed_from_right(point)
+        )
+
+    def _healed(self, event: int) -> bool:
+        point = self.reading.by_event.get(event)
+        if point is None or not point.right:
+            return False
+        return self.reading.quantities[0][point.seen[0].quantity].role in ("node", "part", "constant")
+
+    def _computed_from_right(self, point: Point) -> bool:
+        return all(self.reading.right(event) for event in self.trace.events[point.events[0]].inputs)
+
+    def repaired(self, run: int, answers: Mapping[str, Array], names: Iterable[str]) -> bool:
+        """Whether these outputs of a run are right."""
+        return all(agrees(answers.get(name), self.right[run][name]) for name in names)
+
+
+def inquire(program: Program) -> Inquiry:
+    """Run a program on its cases and compare what it answers."""
+    quantities = tuple(canonical(*case) for case in program.cases)
+    traces = tuple(program.trace(run) for run in range(len(program.cases)))
+    right = tuple(expected(known) for known in quantities)
+    answers = [program.outputs(run, trace) for run, trace in enumerate(traces)]
+    wrong = tuple(
+        name
+        for name in right[0]
+        if not all(agrees(got.get(name), known[name]) for got, known in zip(answers, right, strict=True))
+    )
+    makers = {name: _maker(traces[0], answers[0].get(name)) for name in wrong}
+    return Inquiry(
+        program=program,
+        reading=read(traces, quantities),
+        right=right,
+        wrong=wrong,
+        makers={name: maker for name, maker in makers.items() if maker is not None},
+    )
+
+
+def _maker(trace: Trace, output: Array | None) -> int | None:
+    """The last event that shows an output."""
+    if output is None:
+        return None
+    flat = np.ravel(output)
+    same: Sequence[int] = [
+        index
+        for index, event in enumerate(trace.events)
+        if event.value.size == flat.size and np.array_equal(event.value.ravel(), flat)
+    ]
+    return same[-1] if same else None

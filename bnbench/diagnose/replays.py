@@ -1,0 +1,104 @@
+"""Proof by replay: the run again, with one value replaced by the right one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from bnbench.diagnose.factors import factors
+from bnbench.diagnose.inquiry import Inquiry
+from bnbench.diagnose.points import Point
+from bnbench.diagnose.quantities import Known
+from bnbench.diagnose.recognize import Recognition, nearly, recognize
+from bnbench.model import Array
+
+
+class Replayed(NamedTuple):
+    """In place of what this point shows, ``known`` makes right every output that depends on it."""
+
+    point: Point
+    known: Known
+    near: Recognition | None
+    """How the point's values deviate from it, if that is one known slip."""
+
+
+def replayed(inquiry: Inquiry, point: Point, *, roles: Collection[str] = ("node", "part")) -> Replayed | None:
+    """The quantity that belongs where this point is.
+
+    Of a place that is passed several times, in a loop, only a constant factor can be taken back.
+    """
+    if inquiry.reading.site(point).role == "argument":
+        return None
+    depending = inquiry.depending(point)
+    names = [name for name in inquiry.right[0] if name in depending or name not in inquiry.wrong]
+    near = near_misses(inquiry, point)
+    if len(inquiry.reading.by_site[point.site]) > 1:
+        scaled = (miss for miss in near if miss.kind == "factor" and _unscales(inquiry, point, miss.detail, names))
+        miss = next(scaled, None)
+        return Replayed(point, inquiry.reading.quantities[0][miss.quantity], miss) if miss else None
+    known = inquiry.reading.quantities[0].known
+    nodes = [quantity.name for quantity in known if quantity.role in roles]
+    for name in dict.fromkeys([*(miss.quantity for miss in near), *nodes]):
+        if name in inquiry.reading.quantities[0] and _restores(inquiry, point, name, names):
+            miss = next((miss for miss in near if miss.quantity == name), None)
+            return Replayed(point, inquiry.reading.quantities[0][name], miss)
+    return None
+
+
+def near_misses(inquiry: Inquiry, point: Point) -> tuple[Recognition, ...]:
+    """What the point shows but for one slip; empty when it shows something right."""
+    if point.elsewhere is not None:
+        return (point.elsewhere,)
+    found = recognize(inquiry.values(point), inquiry.reading.quantities, near_misses=True)
+    return tuple(miss for miss in found if not miss.exact)
+
+
+def deviations(inquiry: Inquiry, point: Point) -> tuple[Recognition, ...]:
+    """Everything that the point shows but for one slip, even where it shows something right."""
+    return nearly(inquiry.values(point), inquiry.reading.quantities)
+
+
+def _restores(inquiry: Inquiry, point: Point, name: str, outputs: Iterable[str]) -> bool:
+    layouts = [
+        forms(quantities[name], value)
+        for quantities, value in zip(inquiry.reading.quantities, inquiry.values(point), strict=True)
+    ]
+    for arrays in zip(*layouts, strict=False):
+        for run, array in enumerate(arrays):
+            trace = inquiry.program.trace(run, {point.events[run]: array})
+            if trace.error is not None:
+                break
+            if not inquiry.repaired(run, inquiry.program.outputs(run, trace), outputs):
+                break
+        else:
+            return True
+    return False
+
+
+def _unscales(inquiry: Inquiry, point: Point, factor: str, outputs: Iterable[str]) -> bool:
+    """Whether everything depending becomes right when every value of this place is divided by a factor."""
+    for run, (trace, quantities) in enumerate(zip(inquiry.reading.traces, inquiry.reading.quantities, strict=True)):
+        value = next(known.value for known in factors(quantities) if known.name == factor)
+        passes = {index: event.value / value for index, event in enumerate(trace.events) if event.site == point.site}
+        again = inquiry.program.trace(run, passes)
+        if again.error is not None or not inquiry.repaired(run, inquiry.program.outputs(run, again), outputs):
+            return False
+    return True
+
+
+def forms(known: Known, like: Array) -> list[Array]:
+    """A quantity laid out as the value it is to replace; in its natural shapes where that has another size."""
+    values = known.values
+    if values.size == like.size:
+        laid_out = [values.reshape(like.shape)]
+        if values.ndim == 4 and like.ndim == 2:
+            laid_out.insert(0, values.transpose(0, 2, 3, 1).reshape(like.shape))
+        if values.ndim == 2 and like.shape == values.shape[::-1] != values.shape:
+            laid_out.insert(0, values.T)
+        return laid_out
+    natural = [values]
+    if values.ndim == 1 and like.ndim > 1:
+        natural += [np.expand_dims(values, 0), np.expand_dims(values, 1)]
+    return [*natural, known.wide.reshape(like.shape)] if known.wide.size == like.size else natural

@@ -1,0 +1,1 @@
+"""From files of strangers to grades that instructors and students believe."""

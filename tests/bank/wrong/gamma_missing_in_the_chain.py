@@ -1,0 +1,40 @@
+import numpy as np
+
+
+def batchnorm_forward(x, gamma, beta, bn_param):
+    mode = bn_param['mode']
+    eps = bn_param.get('eps', 1e-5)
+    momentum = bn_param.get('momentum', 0.9)
+    N, D = x.shape
+    running_mean = bn_param.get('running_mean', np.zeros(D, dtype=x.dtype))
+    running_var = bn_param.get('running_var', np.zeros(D, dtype=x.dtype))
+    out, cache = None, None
+    if mode == 'train':
+        mu = np.mean(x, axis=0)
+        var = np.var(x, axis=0)
+        sig = np.sqrt(var + eps)
+        xhat = (x - mu) / sig
+        out = gamma * xhat + beta
+        cache = (x, mu, sig, xhat, gamma)
+        running_mean = momentum * running_mean + (1 - momentum) * mu
+        running_var = momentum * running_var + (1 - momentum) * var
+    elif mode == 'test':
+        out = gamma * (x - running_mean) / np.sqrt(running_var + eps) + beta
+    else:
+        raise ValueError('Invalid forward batchnorm mode "%s"' % mode)
+    bn_param['running_mean'] = running_mean
+    bn_param['running_var'] = running_var
+    return out, cache
+
+
+def batchnorm_backward(dout, cache):
+    x, mu, sig, xhat, gamma = cache
+    N = x.shape[0]
+    dgamma = np.sum(dout * xhat, axis=0)
+    dbeta = np.sum(dout, axis=0)
+    dxhat = dout * 1.0
+    dsig = np.sum(dxhat * (mu - x), axis=0) / sig ** 2
+    dvar = dsig / (2 * sig)
+    dmu = np.sum(-dxhat / sig, axis=0)
+    dx = dxhat / sig + dmu / N + dvar * 2 * (x - mu) / N
+    return dx, dgamma, dbeta
