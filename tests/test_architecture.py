@@ -31,7 +31,7 @@ SHELL = {
     "__main__",
 }
 SHELL |= {"calibration", "rivals", "rules"}
-SHELL |= {"mutation"}
+SHELL |= {"mutation", "debugging"}
 SHELL |= {"networks", "verification"}
 SHELL_FOLDERS = {"asv_benchmarks", "adapters", "sandbox", "grading"}
 
@@ -40,6 +40,7 @@ IMPURE = {"os", "pathlib", "subprocess", "time", "datetime", "random", "tempfile
 
 HEAVY = {"torch", "numba", "pandas", "vl_convert", "pydantic", "jinja2", "asv", "asv_runner", "dask", "grandalf"}
 HEAVY |= {"fissix", "parso"}
+HEAVY |= {"distributed", "pygments", "tomli_w"}
 """Imported only inside functions, wherever they are used."""
 
 NUMPY_ONLY = {"model": set(), "arguments": set(), "blocks": {"model"}, "reference": {"model", "blocks"}}

@@ -35,14 +35,18 @@ class LayerProgram:
         training: bool = True,
         spread: bool = True,
         defaults: bool = False,
+        backward: bool = True,
     ) -> None:
-        """``spread`` gives group norm gamma as ``(1, C, 1, 1)``; with ``defaults`` no option is given but the mode."""
+        """``spread`` gives group norm gamma as ``(1, C, 1, 1)``; with ``defaults`` no option is given but the mode.
+
+        Without ``backward``, and in test mode, the forward alone is run.
+        """
         self.layer = layer
         cases = probe_cases(layer.norm, rank=layer.rank, training=training)
         self.cases = tuple(_with_defaults(*case) for case in cases) if defaults else cases
         self._defaults = defaults
         self._training, self._spread = training, spread
-        self._backward = training or layer.norm != "batch"
+        self._backward = backward and (training or layer.norm != "batch")
         names = (layer.forward, layer.backward) if self._backward else (layer.forward,)
         tree = self._tree = ast.parse(text)
         wanted = reachable(tree, names)
@@ -51,18 +55,25 @@ class LayerProgram:
         )
         self._plain = load(text, filename).namespace
 
+        sites: tuple[Any, ...] = ()
+
         def transform(module: ast.Module) -> ast.Module:
             nonlocal sites
             module, sites = instrument(module, text, names)
             return module
 
-        sites: tuple[Any, ...] = ()
         self._probed = load(text, filename, transform=transform).namespace
         self._recorder = Recorder(sites)
 
     def trace(self, run: int, replace: Mapping[int, Array] | None = None) -> Trace:
         with _quiet():
             return record(self._probed, self._recorder, self._calls(run), replace=replace)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        gradients = ("dx", "dgamma", "dbeta") if self._backward else ()
+        kept = ("running_mean", "running_var") if self.layer.norm == "batch" else ()
+        return ("y", *kept, *gradients)
 
     def outputs(self, run: int, trace: Trace) -> Mapping[str, Array]:
         return self._outputs(run, trace.results, trace.arguments)
@@ -99,6 +110,7 @@ class LayerProgram:
             training=self._training,
             spread=self._spread,
             defaults=self._defaults,
+            backward=self._backward,
         )
         after = _simple(next(node for node in changed.definitions if node.name == definition.name))
         place = next(k for k, node in enumerate(before) if node.lineno <= edit.line <= (node.end_lineno or 0))

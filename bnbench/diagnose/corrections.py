@@ -46,7 +46,7 @@ def correction(
     for _, group in groupby(proposals[:most], key=lambda proposal: proposal.edit.cost):
         right = [proposal for proposal in group if corrects(inquiry, proposal)]
         if right:
-            return min(right, key=lambda proposal: len(proposal.edit.after))
+            return min(right, key=lambda proposal: len(proposal.edit.corrected))
     return None
 
 

@@ -32,14 +32,34 @@ class Edit:
 
     changes: tuple[tuple[ast.AST, str, int | None, Any], ...]
     """(parent, field, index in the field if it is a list, the new value)."""
-    line: int
-    before: str
-    after: str
+    old: ast.AST
+    new: ast.AST
+    """What is replaced and by what; twice the same statement where its parts change places."""
+    statement: ast.stmt
     slip: Slip
     cost: float
     """How far-fetched it is: among several right edits the cheapest is believed."""
     pattern: str = ""
     """What is done, whatever it is done to: ``_ / N``, ``np.mean(_)``; empty where that makes no sense."""
+
+    @property
+    def line(self) -> int:
+        return int(getattr(self.old, "lineno", self.statement.lineno))
+
+    @property
+    def before(self) -> str:
+        return ast.unparse(self.old)
+
+    @property
+    def after(self) -> str:
+        with self.applied():
+            return ast.unparse(self.new)
+
+    @property
+    def corrected(self) -> str:
+        """The whole statement, as it would be."""
+        with self.applied():
+            return ast.unparse(self.statement)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -68,9 +88,9 @@ class Place:
         new = ast.fix_missing_locations(ast.copy_location(new, self.node))
         return Edit(
             changes=((self.parent, self.field, self.index, new),),
-            line=self.node.lineno,
-            before=ast.unparse(self.node),
-            after=ast.unparse(new),
+            old=self.node,
+            new=new,
+            statement=self.statement,
             slip=slip,
             cost=cost,
             pattern=pattern,
@@ -79,17 +99,17 @@ class Place:
 
 def twice(single: Iterable[Edit]) -> Iterator[Edit]:
     """The same divided or averaged in two places of one statement: a count that is forgotten is forgotten twice."""
-    alike: dict[tuple[int, str], list[Edit]] = defaultdict(list)
+    alike: dict[tuple[ast.stmt, str], list[Edit]] = defaultdict(list)
     for edit in single:
         if edit.pattern.startswith(("_ /", "mean", "sum")):
-            alike[edit.line, edit.pattern].append(edit)
+            alike[edit.statement, edit.pattern].append(edit)
     for edits_alike in alike.values():
         for a, b in combinations(edits_alike, 2):
             yield Edit(
                 changes=(*a.changes, *b.changes),
-                line=a.line,
-                before=f"{a.before}, {b.before}",
-                after=f"{a.after}, {b.after}",
+                old=a.statement,
+                new=a.statement,
+                statement=a.statement,
                 slip=a.slip,
                 cost=a.cost + b.cost,
             )
@@ -155,63 +175,38 @@ def _places(statement: ast.stmt) -> Iterator[Place]:
 
 
 def _statement_edits(statement: ast.stmt) -> Iterator[Edit]:
-    line, text = statement.lineno, ast.unparse(statement)
-
     if isinstance(statement, ast.AugAssign):
-        target, value = ast.unparse(statement.target), ast.unparse(statement.value)
         other = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}.get(type(statement.op))
         if other is not None:
             slip = Slip.SIGN if other in (ast.Add, ast.Sub) else Slip.OPERATION
-            sign = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}[other]
-            yield Edit(
-                changes=((statement, "op", None, other()),),
-                line=line,
-                before=text,
-                after=f"{target} {sign}= {value}",
-                slip=slip,
-                cost=1,
-            )
+            yield _rearranged(statement, ((statement, "op", None, other()),), slip, 1)
     targets = statement.targets if isinstance(statement, ast.Assign) else []
     if len(targets) == 1 and isinstance(targets[0], ast.Tuple):
-        yield from _reordered(targets[0], text, line)
+        yield from _reordered(statement, targets[0])
     if isinstance(statement, ast.Assign | ast.Return) and isinstance(statement.value, ast.Tuple):
-        yield from _reordered(statement.value, text, line)
+        yield from _reordered(statement, statement.value)
 
 
-def _reordered(sequence: ast.Tuple, text: str, line: int) -> Iterator[Edit]:
+def _reordered(statement: ast.stmt, sequence: ast.Tuple) -> Iterator[Edit]:
     """Two elements exchanged."""
     for i, j in combinations(range(len(sequence.elts)), 2):
-        a, b = sequence.elts[i], sequence.elts[j]
-        after = ", ".join(ast.unparse(b if k == i else a if k == j else e) for k, e in enumerate(sequence.elts))
-        yield Edit(
-            changes=((sequence, "elts", i, b), (sequence, "elts", j, a)),
-            line=line,
-            before=text,
-            after=after,
-            slip=Slip.ORDER,
-            cost=1,
-        )
+        changes = ((sequence, "elts", i, sequence.elts[j]), (sequence, "elts", j, sequence.elts[i]))
+        yield _rearranged(statement, changes, Slip.ORDER, 1)
 
 
 def _exchanges(places: Sequence[Place]) -> Iterator[Edit]:
     """Two different names of one statement exchanged: weights swapped, numerator for denominator."""
-    named = [place for place in places if isinstance(place.node, ast.Name)]
-    for a, b in combinations(named, 2):
-        if ast.unparse(a.node) == ast.unparse(b.node):
-            continue
-        edit = Edit(
-            changes=((a.parent, a.field, a.index, b.node), (b.parent, b.field, b.index, a.node)),
-            line=a.node.lineno,
-            before=ast.unparse(a.statement),
-            after="",
-            slip=Slip.OPERAND,
-            cost=2,
-        )
-        with edit.applied():
-            after = ast.unparse(a.statement)
-        yield Edit(
-            changes=edit.changes, line=edit.line, before=edit.before, after=after, slip=edit.slip, cost=edit.cost
-        )
+    named = [(place, place.node) for place in places if isinstance(place.node, ast.Name)]
+    for (a, first), (b, second) in combinations(named, 2):
+        if first.id != second.id:
+            changes = ((a.parent, a.field, a.index, second), (b.parent, b.field, b.index, first))
+            yield _rearranged(a.statement, changes, Slip.OPERAND, 2)
+
+
+def _rearranged(
+    statement: ast.stmt, changes: tuple[tuple[ast.AST, str, int | None, Any], ...], slip: Slip, cost: float
+) -> Edit:
+    return Edit(changes=changes, old=statement, new=statement, statement=statement, slip=slip, cost=cost)
 
 
 def _expression_edits(place: Place, names: Sequence[str], keys: Sequence[str], numpy: str) -> Iterator[Edit]:

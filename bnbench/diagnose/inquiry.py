@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from bnbench.diagnose.points import Point, Reading, ancestors, read
 from bnbench.diagnose.program import Program, agrees, expected
 from bnbench.diagnose.quantities import canonical
+from bnbench.diagnose.recognize import Recognition, recognize
 from bnbench.model import Array
 from bnbench.sandbox.child.probe import Failure, Trace
 
@@ -43,8 +45,24 @@ class Inquiry:
 
     def depending(self, point: Point) -> tuple[str, ...]:
         """The wrong outputs that were computed from a point."""
-        event = point.events[0]
-        return tuple(name for name, maker in self.makers.items() if event in ancestors(self.trace, [maker]))
+        return tuple(name for name, events in self._sources.items() if point.events[0] in events)
+
+    @cached_property
+    def _sources(self) -> dict[str, set[int]]:
+        return {name: ancestors(self.trace, [maker]) for name, maker in self.makers.items()}
+
+    def near(self, point: Point) -> tuple[Recognition, ...]:
+        """What a point shows but for one slip; empty when it shows something right."""
+        if point.elsewhere is not None:
+            return (point.elsewhere,)
+        if point not in self._near:
+            found = recognize(self.values(point), self.reading.quantities, near_misses=True)
+            self._near[point] = tuple(miss for miss in found if not miss.exact)
+        return self._near[point]
+
+    @cached_property
+    def _near(self) -> dict[Point, tuple[Recognition, ...]]:
+        return {}
 
     @property
     def trace(self) -> Trace:
@@ -57,9 +75,13 @@ class Inquiry:
         return [trace.events[event].value for trace, event in pairs]
 
     def relevant(self) -> tuple[Point, ...]:
-        """Every point that a wrong output was computed from, in the order of execution."""
-        events = ancestors(self.trace, self.makers.values())
-        return tuple(point for point in self.reading.points if point.events[0] in events)
+        """The points that a wrong output was computed from, in the order of execution; of a loop the first pass."""
+        events = set().union(*self._sources.values())
+        return tuple(
+            point
+            for point in self.reading.points
+            if point.events[0] in events and point is self.reading.by_site[point.site][0]
+        )
 
     def frontier(self) -> tuple[Point, ...]:
         """Points that are not right though all they were computed from is, in the order of execution.
@@ -75,7 +97,7 @@ class Inquiry:
                 stack += [i for i in self.trace.events[event].inputs if not self._healed(i)]
         return tuple(
             point
-            for point in self.reading.points
+            for point in self.relevant()
             if point.events[0] in events and not point.right and self._computed_from_right(point)
         )
 
@@ -97,7 +119,7 @@ def inquire(program: Program) -> Inquiry:
     """Run a program on its cases and compare what it answers."""
     quantities = tuple(canonical(*case) for case in program.cases)
     traces = tuple(program.trace(run) for run in range(len(program.cases)))
-    right = tuple(expected(known) for known in quantities)
+    right = tuple(expected(known, program.answers) for known in quantities)
     answers = [program.outputs(run, trace) for run, trace in enumerate(traces)]
     wrong = tuple(
         name

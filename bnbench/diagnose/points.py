@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from bnbench.diagnose.cause import Quantity, belongs_to
-from bnbench.diagnose.near import Kind
 from bnbench.diagnose.quantities import Quantities
 from bnbench.diagnose.recognize import Recognition, recognize
+from bnbench.diagnose.variants import Kind
 from bnbench.sandbox.child.probe import Site, Trace
 
 OCCURRENCES = 6

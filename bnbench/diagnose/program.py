@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -33,12 +33,17 @@ class Program(Protocol):
         """The functions that are called, and what else of the submission they use, as they stand in the source."""
         ...
 
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The names of what a run answers: y, running statistics, gradients."""
+        ...
+
     def trace(self, run: int, replace: Mapping[int, Array] | None = None) -> Trace:
         """One run, recorded; with ``replace``, these events have another value."""
         ...
 
     def outputs(self, run: int, trace: Trace) -> Mapping[str, Array]:
-        """What a recorded run answers, by the names of :func:`expected`; what is missing is left out."""
+        """What a recorded run answers, by the names of :attr:`answers`; what is missing is left out."""
         ...
 
     def overwritten(self, run: int, trace: Trace) -> tuple[str, ...]:
@@ -54,16 +59,11 @@ class Program(Protocol):
         ...
 
 
-def expected(quantities: Quantities) -> dict[str, Array]:
-    """The right outputs of a run: y, the running statistics of batch norm, and in train mode the gradients."""
-    options = quantities.inputs.options
-    names = {"y": "y"}
-    if options.norm == "batch":
-        after = " (after)" if options.training else ""
-        names |= {"running_mean": f"running_mean{after}", "running_var": f"running_var{after}"}
-    if options.norm != "batch" or options.training:
-        names |= {"dx": "dx", "dgamma": "dgamma", "dbeta": "dbeta"}
-    return {output: quantities[name].values for output, name in names.items()}
+def expected(quantities: Quantities, names: Iterable[str]) -> dict[str, Array]:
+    """The right values of these outputs of a run."""
+    after = " (after)" if quantities.inputs.options.training else ""
+    moved = {"running_mean": f"running_mean{after}", "running_var": f"running_var{after}"}
+    return {output: quantities[moved.get(output, output)].values for output in names}
 
 
 def agrees(got: Array | None, right: Array) -> bool:

@@ -11,7 +11,7 @@ from bnbench.diagnose.factors import factors
 from bnbench.diagnose.inquiry import Inquiry
 from bnbench.diagnose.points import Point
 from bnbench.diagnose.quantities import Known
-from bnbench.diagnose.recognize import Recognition, nearly, recognize
+from bnbench.diagnose.recognize import Recognition, nearly
 from bnbench.model import Array
 
 
@@ -33,7 +33,7 @@ def replayed(inquiry: Inquiry, point: Point, *, roles: Collection[str] = ("node"
         return None
     depending = inquiry.depending(point)
     names = [name for name in inquiry.right[0] if name in depending or name not in inquiry.wrong]
-    near = near_misses(inquiry, point)
+    near = inquiry.near(point)
     if len(inquiry.reading.by_site[point.site]) > 1:
         scaled = (miss for miss in near if miss.kind == "factor" and _unscales(inquiry, point, miss.detail, names))
         miss = next(scaled, None)
@@ -45,14 +45,6 @@ def replayed(inquiry: Inquiry, point: Point, *, roles: Collection[str] = ("node"
             miss = next((miss for miss in near if miss.quantity == name), None)
             return Replayed(point, inquiry.reading.quantities[0][name], miss)
     return None
-
-
-def near_misses(inquiry: Inquiry, point: Point) -> tuple[Recognition, ...]:
-    """What the point shows but for one slip; empty when it shows something right."""
-    if point.elsewhere is not None:
-        return (point.elsewhere,)
-    found = recognize(inquiry.values(point), inquiry.reading.quantities, near_misses=True)
-    return tuple(miss for miss in found if not miss.exact)
 
 
 def deviations(inquiry: Inquiry, point: Point) -> tuple[Recognition, ...]:

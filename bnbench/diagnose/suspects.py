@@ -22,7 +22,7 @@ from bnbench.diagnose.points import Point
 from bnbench.diagnose.program import Program
 from bnbench.diagnose.quantities import Known
 from bnbench.diagnose.recognize import Recognition
-from bnbench.diagnose.replays import Replayed, deviations, forms, near_misses, replayed
+from bnbench.diagnose.replays import Replayed, deviations, forms, replayed
 
 Proof: TypeAlias = Literal["edited", "replayed", "recognized"]
 
@@ -115,7 +115,7 @@ def _by_replay(inquiry: Inquiry) -> Suspect | None:
             found = replayed(inquiry, point)
             if found is not None:
                 return _from_replay(inquiry, found)
-            if point in frontier and any(miss.kind in TELLING for miss in near_misses(inquiry, point)):
+            if point in frontier and any(miss.kind in TELLING for miss in inquiry.near(point)):
                 return None  # two mistakes: the first of them is named below
     return None
 
@@ -138,7 +138,7 @@ def _renamed(inquiry: Inquiry) -> Iterator[Point]:
 
 def _by_near_miss(inquiry: Inquiry) -> Suspect | None:
     for point in inquiry.frontier():
-        near = next((miss for miss in near_misses(inquiry, point) if miss.kind in TELLING), None)
+        near = next((miss for miss in inquiry.near(point) if miss.kind in TELLING), None)
         if near is not None:
             return _from_near_miss(inquiry, point, near)
     return None
@@ -173,7 +173,7 @@ def _anywhere(inquiry: Inquiry) -> Suspect | None:
         if found is not None:
             return _from_edit(inquiry, found)
     for point in inquiry.frontier():
-        near = next(iter(near_misses(inquiry, point)), None)
+        near = next(iter(inquiry.near(point)), None)
         if near is not None and near.kind in ("factor", "power"):
             return _from_near_miss(inquiry, point, near)
     return _from_output(inquiry)
@@ -222,7 +222,7 @@ def _from_edit(inquiry: Inquiry, found: Correction) -> Suspect:
     line = found.edit.line
     point = _bound_on(inquiry, line)
     site = inquiry.reading.site(point) if point else None
-    near = next(iter(near_misses(inquiry, point)), None) if point else None
+    near = next(iter(inquiry.near(point)), None) if point else None
     slip = _slip(inquiry, near, found)
     if slip is Slip.IN_PLACE:
         return _from_copy(inquiry, found)
