@@ -244,10 +244,17 @@ def test_a_gigabyte_that_is_printed_goes_nowhere(sandbox):
 
 FORGED = """
 import os, struct
-def frame(magic=b"bnb1", operation=5, sequence=2, count=1, payload=b"", size=None):
+def listed(*values):
+    return b"L" + struct.pack("<I", len(values)) + b"".join(values)
+answer = listed(listed(listed(b"N"), b"I" + struct.pack("<q", 1), listed(), listed()))
+def frame(magic=b"bnb1", operation=5, sequence=2, count=1, payload=answer, size=None):
     size = len(payload) if size is None else size
     os.write(11, struct.pack("<4sIIIQ", magic, operation, sequence, count, size) + payload)
 """
+
+
+def test_a_well_formed_forgery_is_no_more_than_another_way_to_return(strongest):
+    assert asked(strongest, FORGED + "def f():\n    frame()\n    os._exit(0)", wanted=(AtMost(80),)).values == (None,)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +265,12 @@ def frame(magic=b"bnb1", operation=5, sequence=2, count=1, payload=b"", size=Non
         "frame(operation=3)",
         "frame(operation=99)",
         "frame(sequence=3)",
-        "frame(count=2, payload=bytes(100))",
+        "frame(count=2)",
+        "frame(payload=listed(listed(listed(b'N', b'N'), b'I' + struct.pack('<q', 1), listed(), listed())))",
+        "frame(payload=listed(listed(listed(b'B' + bytes(4)), b'I' + struct.pack('<q', 1), listed(), listed())))",
+        "frame(payload=listed(listed(listed(b'N'), b'N' + bytes(9), listed(), listed())))",
+        "frame(payload=listed(listed(listed(b'N'), b'I' + struct.pack('<q', 1), listed(), listed(b'N'))))",
+        "frame(payload=listed(listed(listed(b'N'), b'I' + struct.pack('<q', 1), listed(listed()), listed())))",
         "frame(payload=b'L' + bytes(1 << 10))",
         "frame(size=1 << 60)",
         "frame(size=0)",
@@ -328,6 +340,20 @@ def test_one_worker_does_not_see_what_another_left_in_modules(strongest):
         True,
     )
     assert asked(strongest, "import numpy as np\ndef f():\n    return hasattr(np, 'left')").values == (False,)
+
+
+def test_a_worker_has_its_two_pipes_and_no_other_descriptor(sandbox):
+    text = """
+import os
+def is_open(descriptor):
+    try:
+        return os.fstat(descriptor) is not None
+    except OSError:
+        return False
+def f():
+    return ",".join(str(d) for d in range(64) if is_open(d))
+"""
+    assert asked(sandbox, text).values == ("0,1,2,10,11",)
 
 
 def test_a_worker_holds_nothing_of_the_grader(strongest):
