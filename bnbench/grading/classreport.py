@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bnbench.grading.model import ItemResult, Outcome
+from bnbench.grading.model import Assignment, ItemResult, Outcome
 from bnbench.grading.results import ClassResult
 from bnbench.grading.roster import Row, Standing
 from bnbench.report import words
@@ -96,7 +96,8 @@ def render_class(result: ClassResult) -> str:
     return environment.get_template("class.html.j2").render(
         result=result,
         assignment=result.assignment,
-        students=[(row, _cells(row), name_of(row)) for row in result.rows],
+        students=[(row, _cells(row, result.assignment), _besides(row, result.assignment)) for row in result.rows],
+        name_of=name_of,
         mistakes=mistakes(result),
         hardest=hardest(result),
         bars=bars,
@@ -115,7 +116,7 @@ def mistakes(result: ClassResult) -> tuple[Mistake, ...]:
     """
     made: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for row in result.rows:
-        for item in row.grade.results if row.grade else ():
+        for item in _results(row, result.assignment).values():
             if item.outcome not in {*GOOD, *NOT_JUDGED}:
                 made[item.function, _kind(item)].add(row.student.username)
     found = [Mistake(function=function, words=kind, students=len(who)) for (function, kind), who in made.items()]
@@ -126,7 +127,8 @@ def hardest(result: ClassResult) -> tuple[Difficulty, ...]:
     """Every item of the assignment, the one with the smallest share of its points first."""
     found = []
     for item in result.assignment.items:
-        results = [r for row in result.rows if row.grade for r in row.grade.results if r.number == item.number]
+        by_student = (_results(row, result.assignment) for row in result.rows)
+        results = [results[item.number] for results in by_student if item.number in results]
         judged = [r for r in results if r.outcome not in NOT_JUDGED]
         worth = sum(r.max_points for r in judged)
         passed = sum(r.outcome in GOOD for r in judged)
@@ -167,12 +169,29 @@ def _kind(item: ItemResult) -> str:
     return f"{said} ({item.check})" if item.check and not item.hint else said
 
 
-def _cells(row: Row) -> tuple[tuple[str, str, str], ...]:
-    """Of every item the word, the tone and the points."""
+def _results(row: Row, assignment: Assignment) -> Mapping[str, ItemResult]:
+    """The row's results by number, in the order of the assignment's items."""
+    found = {r.number: r for r in (row.grade.results if row.grade else ())}
+    return {item.number: found[item.number] for item in assignment.items if item.number in found}
+
+
+def _cells(row: Row, assignment: Assignment) -> tuple[tuple[str, str, str], ...]:
+    """Of every item the word, the tone and the points; nothing where there is no grade."""
+    if row.grade is None:
+        return ()
+    results = _results(row, assignment)
+    cells = (results.get(item.number) for item in assignment.items)
     return tuple(
-        (WORDS[r.outcome], _tone(r.outcome), f"{r.points}/{r.max_points}")
-        for r in (row.grade.results if row.grade else ())
+        ("–", "n", "") if r is None else (WORDS[r.outcome], _tone(r.outcome), f"{r.points}/{r.max_points}")
+        for r in cells
     )
+
+
+def _besides(row: Row, assignment: Assignment) -> str:
+    """What changes the points and is no item: the cost of repairs."""
+    items = {item.number for item in assignment.items}
+    results = row.grade.results if row.grade else ()
+    return "; ".join(f"{r.title}: {r.points}" for r in results if r.number not in items and r.points)
 
 
 def _tone(outcome: Outcome) -> str:

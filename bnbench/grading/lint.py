@@ -84,7 +84,7 @@ def _of_items(assignment: Assignment) -> Iterator[Complaint]:
             continue  # a remark: what passes gains nothing
         chain = tuple(_with_needs(item, {other.number: other for other in assignment.items}))
         for words in passes(chain):
-            gains = f"{item.points} points for a submission that {words}; add a check that fails on it"
+            gains = f"{item.points} points for a submission that is so: {words}; add a check that fails on it"
             yield Complaint(item=item.number, sentence=RIGHT_FAILS if words == RIGHT_FAILS else gains)
 
 
@@ -100,11 +100,10 @@ def _passes_cs231n(chain: tuple[Item, ...]) -> Iterator[str]:
     """What the wrong submissions do that get the points of the first item, and the right one if it does not."""
     if not all(_passes(_right(layer_of(item).norm), _whose(item)) for item in chain):
         yield RIGHT_FAILS
-    for words, implementation in _submissions(layer_of(chain[0]).norm):
-        if words.startswith("lacks") and not _deviates(implementation, chain[0]):
-            continue
-        if all(_passes(implementation, _whose(item)) for item in chain):
-            yield words
+    empty, lacking = _submissions(layer_of(chain[0]).norm)
+    for submission in (*empty, *(one for one in lacking if _deviates(one, chain[0]))):
+        if all(_passes(submission, _whose(item)) for item in chain):
+            yield submission.summary
 
 
 def _whose(item: Item) -> Item:
@@ -123,21 +122,23 @@ def _capabilities(norm: Norm) -> Capabilities:
 
 
 @cache
-def _submissions(norm: Norm) -> tuple[tuple[str, Implementation], ...]:
-    def submission(words: str, make: Callable[[], Forward | GroupedForward]) -> tuple[str, Implementation]:
-        return words, Implementation(name=words, load=make, capabilities=_capabilities(norm))
+def _submissions(norm: Norm) -> tuple[tuple[Implementation, ...], tuple[Implementation, ...]]:
+    """Submissions that compute nothing, and those that lack a part."""
 
-    answers = [submission(f"answers {name}", partial(_answering, norm, how, how)) for name, how in ANSWERS.items()]
-    constant = submission(
-        "answers a constant, and zero gradients", partial(_answering, norm, np.ones_like, np.zeros_like)
+    def submission(words: str, make: Callable[[], Forward | GroupedForward]) -> Implementation:
+        return Implementation(name=words, summary=words, load=make, capabilities=_capabilities(norm))
+
+    empty = [submission(f"answers {name}", partial(_answering, norm, how, how)) for name, how in ANSWERS.items()]
+    empty.append(
+        submission("answers a constant, and zero gradients", partial(_answering, norm, np.ones_like, np.zeros_like))
     )
-    lacking = [
-        submission(f"lacks something: {mutant.bug}", partial(forward_of, replace(CORRECT, **mutant.pieces), norm))
+    lacking = (
+        submission(mutant.bug, partial(forward_of, replace(CORRECT, **mutant.pieces), norm))
         for mutant in ALL_MUTANTS
         if mutant.pieces and mutant.cause is not None and mutant.cause[0] in DROPPED
         if mutant.norm in {"batch", norm}
-    ]
-    return (*answers, constant, *lacking)
+    )
+    return tuple(empty), tuple(lacking)
 
 
 def _answering(norm: Norm, forward: Callable[[Array], Array], backward: Callable[[Array], Array]) -> Forward:

@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -21,6 +21,8 @@ Work: TypeAlias = Callable[[bytes, str], Grade]
 
 SECONDS = 600.0
 """Wall time after which a grading process counts as hanging: the submission's own limits are far below."""
+TIDYING = 10.0
+"""Seconds that a process has to end by itself."""
 TRIES = 2
 """How often a submission is tried whose grading process died: memory may have been short for one moment."""
 
@@ -64,8 +66,7 @@ def grade_here(jobs: Iterable[Job], work: Work, *, processes: int, seconds: floa
                     worker.give(*waiting.popleft(), deadline=time.monotonic() + seconds)
             yield from _answers(workers, waiting, seconds)
     finally:
-        for worker in workers.values():
-            worker.end()
+        _end_all(workers.values())
 
 
 def attempt(work: Work, job: Job) -> Done:
@@ -90,11 +91,25 @@ class _Worker:
         with suppress(OSError):  # it is dead already, which its connection will tell
             self.connection.send(job)
 
+    def dismiss(self) -> None:
+        """Let the process end by itself, so that it can tidy up; without a job it waits for one or for this."""
+        if self.job is None:
+            self.connection.close()
+
     def end(self) -> None:
+        if self.job is None:
+            self.process.join(timeout=TIDYING)
         self.process.kill()
         self.process.join()
         self.process.close()
         self.connection.close()
+
+
+def _end_all(workers: Collection[_Worker]) -> None:
+    for worker in workers:
+        worker.dismiss()
+    for worker in workers:
+        worker.end()
 
 
 def _start(work: Work) -> _Worker:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from bnbench.diagnose.hints import Hints
+
 
 class Outcome(StrEnum):
     """What became of one item. Only the grader's own trouble leaves it without points either way."""
@@ -45,18 +47,6 @@ class Visibility(StrEnum):
     VISIBLE = "visible"
     AFTER_DUE_DATE = "after_due_date"
     HIDDEN = "hidden"
-
-
-class Hints(StrEnum):
-    """How much a hint gives away, each level with those before it."""
-
-    NONE = "none"
-    WHAT = "what"
-    """Which quantity is wrong, and in which way."""
-    WHERE = "where"
-    """The line too."""
-    HOW = "how"
-    """The correction too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

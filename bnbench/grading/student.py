@@ -158,31 +158,43 @@ def _hidden(results: tuple[ItemResult, ...]) -> Iterator[str]:
 
 
 def terminal(grade: Grade, *, after_due: bool = False) -> RenderableType:
-    """What ``console.print`` shows. No text of it is read as markup."""
+    """What ``console.print(..., crop=False)`` shows. No text of it is read as markup."""
     from rich.console import Group
-    from rich.padding import Padding
-    from rich.table import Table
     from rich.text import Text
 
     seen = view(grade, after_due=after_due)
-    table = Table.grid(padding=(0, 1), expand=True)
-    table.add_column(width=6)
-    table.add_column(ratio=1, overflow="fold")
-    table.add_column(justify="right", no_wrap=True)
+    lines = [_terminal_line("", seen.headline, seen.score, style="bold")]
     for item in seen.items:
-        style = STYLES[item.mark.tone]
-        table.add_row(Text(item.mark.word, style=style), Text(f"{item.number} {item.title}"), Text(item.score))
-        for label, said in item.details:
-            line = Text(f"{label}: {said}" if label else said, style="dim" if item.mark.tone == "dim" else "")
-            table.add_row("", Padding(line, (0, 0, 0, 4)), "")
-    for sentence in seen.hidden:
-        table.add_row("", Text(sentence, style="dim"), "")
-    head = Table.grid(expand=True)
-    head.add_column(ratio=1, overflow="fold")
-    head.add_column(justify="right", no_wrap=True)
-    head.add_row(Text(seen.headline, style="bold"), Text(seen.score, style="bold"))
-    below = [Text(remark) for remark in (*seen.remarks, seen.isolation) if remark]
-    return Group(head, table, *below)
+        lines.append(_terminal_line(item.mark.word, f"{item.number} {item.title}", item.score, item.mark.tone))
+        lines += [_terminal_detail(detail) for detail in item.details]
+    lines += [_terminal_line("", sentence, "", "dim") for sentence in seen.hidden]
+    lines += [Text(remark) for remark in (*seen.remarks, seen.isolation) if remark]
+    return Group(*lines)
+
+
+def _terminal_line(word: str, said: str, points: str, tone: Tone | None = None, *, style: str = "") -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    line = Table.grid(padding=(0, 1), expand=True)
+    if tone:
+        line.add_column(width=6)
+    line.add_column(ratio=1, overflow="fold")
+    line.add_column(justify="right", no_wrap=True)
+    cells = [Text(said, style=style), Text(points, style=style)]
+    line.add_row(*([Text(word, style=STYLES[tone])] if tone else []), *cells)
+    return line
+
+
+def _terminal_detail(detail: Detail) -> RenderableType:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    if detail.label == "try":
+        # On one line, however long: wrapped, it could not be copied.
+        return Text(f"          $ {detail.text}", style="bold", no_wrap=True, overflow="ignore")
+    said = f"{detail.label}: {detail.text}" if detail.label else detail.text
+    return Padding(Text(said), (0, 0, 0, 10), expand=False)
 
 
 def markdown(grade: Grade, *, after_due: bool = False) -> str:

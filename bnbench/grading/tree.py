@@ -232,7 +232,7 @@ class _Header(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
         header = super().frombuf(buf, encoding, errors)
-        if header.size < 0 or (header.type in _EXTENDED and header.size > EXTENDED_HEADER):
+        if header.type in _EXTENDED and header.size > EXTENDED_HEADER:
             raise ArchiveError("a header of absurd size")
         return header
 

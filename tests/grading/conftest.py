@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from bnbench.grading.model import Grade, Isolation, ItemResult, Outcome, Visibility
 from bnbench.grading.roster import Row, Standing, Student
@@ -105,6 +108,67 @@ def grade():
     return a_grade()
 
 
+HOSTILE = (
+    "\n::error::forged",
+    "%0A::set-output name=grade::100",
+    "\x1b[2J\x1b]0;owned\x07",
+    "nul\x00 bell\x07 \ufffe \udc80 \u202egnp.exe",
+    "</pre></code></dd><script>alert(1)</script><img src=x onerror=alert(1)>",
+    '=HYPERLINK("http://evil.example","x")',
+    "@SUM(1+1)|cmd ; =1+1",
+    "\t-2+3",
+    "[red]x[/red] [link](javascript:alert(1)) ![i](http://evil.example) @everyone",
+    "a | b `c` ``` <!-- --> ~~~",
+    "\"quotes\", 'and'\r\nlines",
+    "]]> &amp; <![CDATA[",
+    "{{ 7 * 7 }} {% raise %}",
+    "",
+)
+
+
+@pytest.fixture(params=HOSTILE, ids=range(len(HOSTILE)))
+def hostile(request):
+    """One text that means harm somewhere."""
+    return request.param
+
+
+@pytest.fixture
+def hostile_rows(hostile):
+    """The text everywhere: in names, titles, outcomes of items, in everything a submission can write."""
+    results = tuple(
+        ItemResult(
+            number=f"1.{i}{hostile}",
+            title=hostile,
+            function=hostile,
+            outcome=outcome,
+            points=0,
+            max_points=1,
+            what=hostile,
+            hint=hostile,
+            got=hostile,
+            expected=hostile,
+            check=hostile,
+            line=i,
+            reproduce=hostile,
+        )
+        for i, outcome in enumerate(Outcome)
+        if outcome is not Outcome.GRADER_ERROR
+    )
+    grade = a_grade(
+        *results,
+        assignment=hostile,
+        submission=hostile,
+        file=hostile,
+        isolation=Isolation(tier=hostile, not_enforced=(hostile,)),
+        remarks=(hostile,),
+    )
+    student = Student(username=f"u{hostile}", **dict.fromkeys(("first_name", "last_name", "email", "sid"), hostile))
+    return (
+        Row(student=student, standing=Standing.GRADED, grade=grade, points=0.0, note=hostile),
+        Row(student=Student(username=f"v{hostile}"), standing=Standing.MISSING_FILE, note=hostile),
+    )
+
+
 @pytest.fixture
 def owed():
     """A grade with one item that the grader could not run."""
@@ -129,13 +193,49 @@ def rows(grade, owed):
             canvas_id=str(number),
         )
 
+    right = (
+        replace(result, outcome=Outcome.PASSED, points=result.max_points, what="", hint="", line=None)
+        for result in RESULTS
+    )
     return (
         Row(student=student("ann", 1), standing=Standing.GRADED, grade=grade, points=4.5, note="1 day late: 10 % off"),
         Row(student=student("bob", 2), standing=Standing.NOT_SUBMITTED),
         Row(student=student("cho", 3), standing=Standing.MISSING_FILE, note="no layers.py; there is notes.txt"),
         Row(student=student("dee", 4), standing=Standing.GRADER_ERROR, grade=owed),
-        Row(student=student("eve", 5), standing=Standing.GRADED, grade=a_grade(RESULTS[0]), points=4.0),
+        Row(student=student("eve", 5), standing=Standing.GRADED, grade=a_grade(*right), points=16.0),
     )
+
+
+class Page(HTMLParser):
+    """The text of a page, and its tags."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.text = set(), ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        assert not any(name.startswith("on") or name in {"src", "href"} for name, _ in attrs)
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture
+def page():
+    """Read HTML; attributes that load, link or run something are an error."""
+    return Page
+
+
+@pytest.fixture
+def rendered():
+    """Read Markdown as a renderer that lets HTML through shows it."""
+
+    def render(text):
+        return Page(MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(text))
+
+    return render
 
 
 @pytest.fixture

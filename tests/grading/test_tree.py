@@ -53,46 +53,62 @@ def zipped(*members):
 
 LINK = {"type": tarfile.SYMTYPE}
 ATTACKS = {
-    "parent": (tar(member(f"../{WANTED}")), [(WANTED, HONEST)]),
-    "absolute": (tar(member(f"/etc/{WANTED}")), [(f"etc/{WANTED}", HONEST)]),
+    "parent": (lambda _: tar(member(f"../{WANTED}")), [(WANTED, HONEST)]),
+    "absolute": (lambda outside: tar(member(f"{outside}/{WANTED}")), [(WANTED, HONEST)]),
     "link to a folder, then a file in it": (
-        tar(member("out", **LINK, linkname="{outside}"), member(f"out/{WANTED}")),
-        [(f"out/{WANTED}", HONEST)],
+        lambda outside: tar(member("out", **LINK, linkname=str(outside)), member(f"out/{WANTED}")),
+        [(WANTED, HONEST)],
     ),
-    "symbolic link to a secret": (tar(member(WANTED, **LINK, linkname="{outside}/secret")), []),
-    "hard link to a secret": (tar(member(WANTED, type=tarfile.LNKTYPE, linkname="{outside}/secret")), []),
-    "setuid": (tar(member(WANTED, mode=0o6755)), [(WANTED, HONEST)]),
-    "device": (tar(member(WANTED, type=tarfile.CHRTYPE, devmajor=1, devminor=5)), []),
-    "pipe": (tar(member(WANTED, type=tarfile.FIFOTYPE)), []),
-    "files that tools run": (
-        tar(member("conftest.py"), member("numpy.py"), member("sitecustomize.py"), member("Makefile")),
+    "symbolic link to a secret": (lambda outside: tar(member(WANTED, **LINK, linkname=f"{outside}/secret")), []),
+    "hard link to a secret": (
+        lambda outside: tar(member(WANTED, type=tarfile.LNKTYPE, linkname=f"{outside}/secret")),
         [],
     ),
-    "zip, parent": (zipped((f"../../{WANTED}", HONEST, stat.S_IFREG | 0o644)), [(WANTED, HONEST)]),
-    "zip, symbolic link": (zipped((WANTED, b"/etc/hostname", stat.S_IFLNK | 0o777)), []),
-    "zip, pipe": (zipped((WANTED, b"", stat.S_IFIFO | 0o644)), []),
+    "setuid": (lambda _: tar(member(WANTED, mode=0o6755)), [(WANTED, HONEST)]),
+    "device": (lambda _: tar(member(WANTED, type=tarfile.CHRTYPE, devmajor=1, devminor=5)), []),
+    "pipe": (lambda _: tar(member(WANTED, type=tarfile.FIFOTYPE)), []),
+    "files that tools run": (
+        lambda _: tar(member("conftest.py"), member("numpy.py"), member("sitecustomize.py"), member("Makefile")),
+        [],
+    ),
+    "zip, parent": (lambda _: zipped((f"../../{WANTED}", HONEST, stat.S_IFREG | 0o644)), [(WANTED, HONEST)]),
+    "zip, symbolic link": (lambda outside: zipped((WANTED, f"{outside}/secret", stat.S_IFLNK | 0o777)), []),
+    "zip, pipe": (lambda _: zipped((WANTED, b"", stat.S_IFIFO | 0o644)), []),
 }
 
 
+@pytest.fixture
+def outside(tmp_path, monkeypatch):
+    """A folder with a secret, beside the one that we are in."""
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_text("the grader's")
+    monkeypatch.chdir(tmp_path / "inside")
+    return tmp_path / "outside"
+
+
 @pytest.mark.parametrize("name", ATTACKS)
-def test_an_attack_writes_nothing_and_reads_nothing_outside(name, tmp_path, monkeypatch):
-    archive, expected = ATTACKS[name]
-    outside, inside = tmp_path / "outside", tmp_path / "inside"
-    outside.mkdir()
-    inside.mkdir()
-    (outside / "secret").write_text("the grader's")
-    monkeypatch.chdir(inside)
-    before = sorted(tmp_path.rglob("*"))
+def test_an_attack_writes_nothing_and_reads_nothing_outside(name, outside):
+    attack, expected = ATTACKS[name]
+    before = sorted(outside.parent.rglob("*"))
 
-    found = files(taken(archive.replace(b"{outside}", str(outside).encode()[:9])))
-
-    assert found == expected
-    assert sorted(tmp_path.rglob("*")) == before
+    assert [(path.split("/")[-1], data) for path, data in files(taken(attack(outside)))] == expected
+    assert sorted(outside.parent.rglob("*")) == before
 
 
-@pytest.mark.parametrize("name", ["symbolic link to a secret", "hard link to a secret", "device", "pipe"])
-def test_what_is_no_file_is_named_as_what_it_is(name):
-    (entry,) = taken(ATTACKS[name][0])
+@pytest.mark.parametrize("name", ["parent", "absolute", "link to a folder, then a file in it"])
+def test_unpacking_as_trusted_is_what_these_attacks_wait_for(name, outside):
+    with tarfile.open(fileobj=io.BytesIO(ATTACKS[name][0](outside))) as archive:
+        archive.extractall(outside.parent / "inside", filter="fully_trusted")  # noqa: S202 - the control
+
+    assert {outside / WANTED, outside.parent / WANTED} & set(outside.parent.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    "name", ["symbolic link to a secret", "hard link to a secret", "zip, symbolic link", "device", "pipe", "zip, pipe"]
+)
+def test_what_is_no_file_is_named_as_what_it_is(name, outside):
+    (entry,) = taken(ATTACKS[name][0](outside))
 
     assert entry.kind == ("link" if "link" in name else "device")
     assert entry.parts == (WANTED,)

@@ -26,7 +26,8 @@ _WARNINGS = {Outcome.PARTIAL, Outcome.UNIMPLEMENTED, Outcome.SKIPPED, Outcome.GR
 def step_summary(rows: Sequence[Row], *, after_due: bool = False, limit: int = SUMMARY) -> str:
     """A class as Markdown of at most ``limit`` bytes, worst first: counts, then each student.
 
-    What no longer fits is left out student by student, and counted.
+    For those who run the class: the points that count are in it, hidden items included. What no longer fits is
+    left out student by student, and counted.
     """
     standings = Counter(row.standing for row in rows)
     counts = ", ".join(f"{count} {standing.value.replace('_', ' ')}" for standing, count in standings.items())

@@ -66,12 +66,11 @@ def _case(result: ItemResult, suite: str) -> TestCase:
     from junitparser import Error, Failure, Skipped, TestCase
 
     case = TestCase(student.text(f"{result.number} {result.title}"), classname=suite)
+    if result.outcome is not Outcome.PASSED:
+        kind = Failure if result.outcome in FAILURES else Skipped if result.outcome in SKIPPED else Error
+        told = student.plain(result)
+        found = kind(told.partition("\n")[0][:MESSAGE], result.outcome.value)
+        found.text = told
+        case.result = [found]
     case.system_out = f"points {student.score(result)}"
-    if result.outcome is Outcome.PASSED:
-        return case
-    kind = Failure if result.outcome in FAILURES else Skipped if result.outcome in SKIPPED else Error
-    told = student.plain(result)
-    found = kind(told.partition("\n")[0][:MESSAGE], result.outcome.value)
-    found.text = told
-    case.result = [found]
     return case
