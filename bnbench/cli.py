@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from bnbench import cli_assignment, cli_gradescope, cli_regrade
+from bnbench.cli_debug import debug
+from bnbench.cli_github import github
+from bnbench.cli_grade import grade
 from bnbench.cli_harness import COMMANDS
+from bnbench.cli_isolation import isolation
+from bnbench.cli_train import train
 from bnbench.console import Names, Plugins, discover, one_of, prepare, progress, refuse, say, select
 
 if TYPE_CHECKING:
@@ -25,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 as expected, 1 findings, 2 bad input, 3 a plugin or the harness is at fault.",
+    epilog="Exit codes: 0 as expected, 1 findings, 2 bad input, 3 a plugin or the harness is at fault, 4 no isolation.",
 )
 
 Checks = Annotated[
@@ -37,6 +43,7 @@ Cases = Annotated[
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer cases and shorter timings.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of a summary.")]
+NoHints = Annotated[bool, typer.Option("--no-hints", help="Do not look for the probable cause of a failure.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors; the exit code tells.")]
 Baseline = Annotated[str, typer.Option(metavar="NAME", help="What the others are compared with.")]
 Budget = Annotated[
@@ -86,6 +93,7 @@ def check(
     case: Cases = None,
     *,
     quick: Quick = False,
+    no_hints: NoHints = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -107,6 +115,7 @@ def check(
         cases=_cases(case) or grid(quick=quick),
         checks=_checks(check),
         plugins=tuple(map(str, plugin or ())),
+        hints=not no_hints,
     )
     _finish(_run(request, registry, quiet=quiet or json), json=json, quiet=quiet)
 
@@ -147,6 +156,7 @@ def run(
     baseline: Baseline = "numpy_staged",
     budget: Budget = None,
     quick: Quick = False,
+    no_hints: NoHints = False,
     quiet: Quiet = False,
 ) -> None:
     """Verify and time everything, and write the report.
@@ -160,7 +170,7 @@ def run(
     registry = discover(plugin)
     request = _timing_request(registry, names, plugin, baseline=baseline, budget=budget, quick=quick)
     prepare(output)
-    report = _run(replace(request, cases=grid(quick=quick)), registry, quiet=quiet)
+    report = _run(replace(request, cases=grid(quick=quick), hints=not no_hints), registry, quiet=quiet)
     _write(report, output)
     if not quiet:
         say(f"Report: {output / 'index.html'}")
@@ -199,26 +209,46 @@ def report(
 
 
 @app.command()
-def explain(code: Annotated[str | None, typer.Argument(metavar="[CODE]", help="Such as BN301.")] = None) -> None:
-    """Explain a check: its claim, the maths, the usual cause, and the mutant that it catches.
+def explain(
+    code: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A check or a quantity: BN301, dvar.")] = None,
+) -> None:
+    """Explain a check (claim, maths, usual cause, mutant) or a quantity of the graph (formula, why, usual slip).
 
     Example: bnbench explain BN301
+
+    Example: bnbench explain dvar
     """
     from rich.console import Console
 
     from bnbench.checks import ALL_CHECKS
+    from bnbench.diagnose.steps import STEPS, Step
     from bnbench.mutants import ALL_MUTANTS
-    from bnbench.report.catalogue import explanation
+    from bnbench.report.catalogue import explanation, step_page
 
-    bugs = {mutant.name: mutant.bug for mutant in ALL_MUTANTS}
     if code is None:
         for known in ALL_CHECKS:
             typer.echo(f"{known.code}  {known.claim}")
+        for step in STEPS.values():
+            typer.echo(f"{step.quantity:<12}  {step.formula}")
         return
-    (found,) = _checks([code])
+    checks: dict[str, Check | Step] = {check.code: check for check in ALL_CHECKS}
+    name = code.upper() if code.upper() in checks else code
+    found = one_of({**checks, **STEPS}, name, "check" if code.upper().startswith("BN") else "quantity")
+    if isinstance(found, Step):
+        Console().print(step_page(found))
+        return
+    bugs = {mutant.name: mutant.bug for mutant in ALL_MUTANTS}
     Console().print(explanation(found, bugs[found.mutant]))
 
 
+app.command()(debug)
+app.command()(train)
+app.command()(grade)
+app.add_typer(cli_regrade.app, name="regrade", help="Compare, apply and discard sets of grades of one class.")
+app.add_typer(cli_assignment.app, name="assignment", help="What is asked for and what it is worth.")
+app.add_typer(cli_gradescope.app, name="gradescope", help="An autograder for Gradescope.")
+app.command()(github)
+app.command()(isolation)
 for command in COMMANDS:
     app.command()(command)
 

@@ -1,4 +1,4 @@
-"""The commands that measure the harness itself: its mutation score, its rivals, its false alarms, its exactness."""
+"""The commands that measure the harness itself and its kernels: mutants, rivals, false alarms, exactness, speed."""
 
 from __future__ import annotations
 
@@ -119,4 +119,38 @@ def exact(names: Names = None, plugin: Plugins = None) -> None:
     typer.echo(table(measure(loaded.subjects)))
 
 
-COMMANDS = (mutants, rivals, calibrate, network, exact)
+def kernels(
+    *,
+    output: Output = None,
+    budget: Annotated[float, typer.Option(min=0.01, metavar="SECONDS", help="For each function of a row.")] = 0.15,
+) -> None:
+    """Compare the fused kernels with torch's and with the memory's own speed: eleven shapes, some minutes.
+
+    Example: bnbench kernels --output reports/kernels
+    """
+    from bnbench.policy import environment, settle_process
+    from bnbench.report.roofline import roofline_markdown
+    from bnbench.roofline import roofline
+
+    if output is not None:
+        prepare(output)
+    allocator = settle_process()
+    with progress() as shown:
+        try:
+            found = roofline(
+                discover(None),
+                environment(allocator),
+                budget=budget,
+                progress=lambda done, total, doing: shown("time", done, total, doing),
+            )
+        except RuntimeError as error:
+            refuse(str(error))
+    page = roofline_markdown(found)
+    if output is None:
+        typer.echo(page)
+    else:
+        (output / "kernels.md").write_text(page, encoding="utf-8")
+        say(f"Page: {output / 'kernels.md'}")
+
+
+COMMANDS = (mutants, rivals, calibrate, network, exact, kernels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from bnbench.adapters.cs231n import LAYERS, Layer
@@ -19,7 +19,8 @@ from bnbench.diagnose.diagnosis import (
 )
 from bnbench.diagnose.explanation import explain_causes
 from bnbench.diagnose.inquiry import Inquiry, inquire
-from bnbench.diagnose.suspects import Suspect, find_suspect
+from bnbench.diagnose.picture import picture
+from bnbench.diagnose.suspects import Suspect, find_suspects
 from bnbench.kernels import local_kernel
 
 FORWARD_OUTPUTS = ("y", "running_mean", "running_var")
@@ -29,9 +30,12 @@ class NothingToDiagnoseError(ValueError):
     """A file without any layer of the course."""
 
 
-def diagnose_file(path: Path, *, progress: Callable[[str], None] = lambda _: None) -> Diagnosis:
+def diagnose_file(
+    path: Path, *, only: Collection[str] = (), progress: Callable[[str], None] = lambda _: None
+) -> Diagnosis:
     """Every layer of a cs231n ``layers.py`` or notebook: states, suspects, and what each line comes to.
 
+    With ``only``, the layers of these names. ``progress`` is told each layer's name before it is diagnosed.
     Runs the file with the user's rights. Raises OSError when it can't be read, ValueError for a notebook that is
     none, and NothingToDiagnoseError when it has no layer of the course.
     """
@@ -39,6 +43,8 @@ def diagnose_file(path: Path, *, progress: Callable[[str], None] = lambda _: Non
     layers = []
     for layer in LAYERS:
         if _line(submission, layer.forward) is None or (layer.name == "batchnorm_alt" and not _has(submission, layer)):
+            continue
+        if only and layer.name not in only:
             continue
         progress(layer.name)
         layers.append(diagnose_layer(submission, layer))
@@ -62,7 +68,7 @@ def diagnose_layer(submission: Submission, layer: Layer) -> LayerDiagnosis:
         states = ((layer.forward, forward), (layer.backward, backward or State.UNTRIED))
         return LayerDiagnosis(name=layer.name, functions=tuple(_function(submission, *state) for state in states))
     inquiries = dict(_inquiries(submission, layer, backward=backward is None))
-    found = {scenario: find_suspect(inquiry) for scenario, inquiry in inquiries.items()}
+    found = find_suspects(inquiries)
     suspects: dict[tuple[int | None, Slip | None], Suspect] = {}
     for suspect in found.values():
         if suspect is not None:
@@ -80,6 +86,7 @@ def diagnose_layer(submission: Submission, layer: Layer) -> LayerDiagnosis:
         suspects=tuple(suspects.values()),
         causes=_causes(submission, layer) if undecided else (),
         annotations=annotate(train, found["train"]),
+        picture=picture(train, found["train"], backward=layer.backward),
     )
 
 

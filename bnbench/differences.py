@@ -16,7 +16,7 @@ shape ``(B, M)`` of :mod:`bnbench.blocks`. Three ideas carry the file:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnbench.blocks import channel_sum, from_blocks, per_channel, spread, to_blocks
+from bnbench.kernels import Point, outputs_at
 from bnbench.model import Array, Inputs, Kernel, Outputs
 from bnbench.tolerances import HONEST_NOISE, roundoff
 
@@ -89,14 +90,19 @@ class Blocked:
         """Blocks in the inputs' dtype."""
         return x.astype(self.inputs.x.dtype)
 
+    def point(self, x: Array, *dys: Array) -> Point:
+        """What the kernel is to be asked at these (rounded) blocks."""
+        shape, norm = self.inputs.x.shape, self.inputs.options.norm
+        return replace(self.inputs, x=np.ascontiguousarray(from_blocks(x, shape, norm))), dys
+
     def outputs(self, x: Array, *dys: Array) -> Outputs:
         """The kernel's outputs at these (rounded) blocks."""
-        shape, norm = self.inputs.x.shape, self.inputs.options.norm
-        return self.kernel(replace(self.inputs, x=np.ascontiguousarray(from_blocks(x, shape, norm))), *dys)
+        inputs, dys = self.point(x, *dys)
+        return self.kernel(inputs, *dys)
 
-    def phi(self, x: Array) -> Array:
+    def loss(self, outputs: Outputs) -> Array:
         """The loss of every block, ``(B,)``, accumulated in float64."""
-        return _rows(self.dy * self.blocks(self.outputs(x).y))
+        return _rows(self.dy * self.blocks(outputs.y))
 
 
 def blocked(kernel: Kernel, inputs: Inputs, dy: Array) -> Blocked:
@@ -177,30 +183,39 @@ def directional_deviation(
     at = blocked(kernel, inputs, dy)
     scale = scale_of(inputs)
     u = roundoff(inputs.x.dtype)
-    base = at.outputs(at.rounded(at.x), dy)
+    qs = [rng.standard_normal(at.x.shape) for _ in range(directions)]
+    qs = [q / _norms(q)[:, np.newaxis] for q in qs]
+    steps = [scale.step / 2**level for level in range(LEVELS)]
+
+    def moved(distance: Array, q: Array) -> Array:
+        return at.rounded(at.x + distance[:, np.newaxis] * q)
+
+    def points() -> Iterator[Point]:
+        yield at.point(at.rounded(at.x), dy)
+        for q in qs:
+            for step in steps:
+                yield at.point(moved(step, q))
+                yield at.point(moved(-step, q))
+            for offset in NOISE_OFFSETS:
+                yield at.point(moved(offset * scale.spacing, q), dy)
+
+    outputs = outputs_at(kernel, points())
+    base = next(outputs)
     dx = at.blocks(base.gradients[0].dx)
     floor_forward = u / 4 * _norms(at.blocks(base.y) * at.dy)
     ceiling = HONEST_NOISE * u * scale.kappa * _norms(at.g) / scale.sd
     errors, truncations, noises = [], [], []
-    for _ in range(directions):
-        q = rng.standard_normal(at.x.shape)
-        q /= _norms(q)[:, np.newaxis]
-
-        def moved(distance: Array, q: Array = q) -> Array:
-            return at.rounded(at.x + distance[:, np.newaxis] * q)
-
+    for q in qs:
         estimates = []
-        for level in range(LEVELS):
-            step = scale.step / 2**level
-            ahead, behind = moved(step), moved(-step)
+        for step in steps:
             # The displacement that was realised after rounding, not the one that was asked for.
-            change = _rows(dx * (ahead.astype(np.float64) - behind))
-            estimates.append((at.phi(ahead) - at.phi(behind) - change) / (2 * step))
+            change = _rows(dx * (moved(step, q).astype(np.float64) - moved(-step, q)))
+            estimates.append((at.loss(next(outputs)) - at.loss(next(outputs)) - change) / (2 * step))
         error, truncation = romberg(estimates)
 
-        points = [at.outputs(moved(offset * scale.spacing), dy) for offset in NOISE_OFFSETS]
-        forward = noise_level(np.array([_rows(at.blocks(p.y) * at.dy) for p in points]))
-        backward = noise_level(np.array([_rows(at.blocks(p.gradients[0].dx) * q) for p in points]))
+        around = [next(outputs) for _ in NOISE_OFFSETS]
+        forward = noise_level(np.array([at.loss(p) for p in around]))
+        backward = noise_level(np.array([_rows(at.blocks(p.gradients[0].dx) * q) for p in around]))
         forward = np.maximum(forward, floor_forward)
         backward = np.clip(backward, u / 4 * _norms(dx * q), ceiling)
         errors.append(np.abs(error))
@@ -238,13 +253,16 @@ def compressed_dx(kernel: Kernel, inputs: Inputs, dy: Array, positions: Position
         there[:, position] += distance.astype(x.dtype)
         return there
 
+    def pairs(position: int) -> list[tuple[Array, Array]]:
+        return [(moved(position, step / 2**level), moved(position, -step / 2**level)) for level in range(LEVELS)]
+
+    outputs = outputs_at(kernel, (at.point(x) for position in positions for pair in pairs(position) for x in pair))
     numeric = []
     for position in positions:
         estimates = []
-        for level in range(LEVELS):
-            ahead, behind = (moved(position, sign * step / 2**level) for sign in (1, -1))
+        for ahead, behind in pairs(position):
             realised = ahead[:, position].astype(np.float64) - behind[:, position]
-            estimates.append((at.phi(ahead) - at.phi(behind)) / realised)
+            estimates.append((at.loss(next(outputs)) - at.loss(next(outputs))) / realised)
         numeric.append(romberg(estimates)[0])
     return np.array(numeric).T
 
@@ -266,13 +284,20 @@ def parameter_deviation(kernel: Kernel, inputs: Inputs, dy: Array, name: str) ->
 
     # Both points move along x together: what does not vanish in differences is the noise.
     q = at.dy / np.maximum(_norms(at.dy), np.finfo(np.float64).tiny)[:, np.newaxis]
+    xs = [from_blocks(at.rounded(at.x + (o * scale.spacing)[:, np.newaxis] * q), shape, norm) for o in NOISE_OFFSETS]
+
+    def points() -> Iterator[Point]:
+        for x in (*xs, inputs.x):
+            yield replace(moved, x=x), ()
+            yield replace(inputs, x=x), (dy,)
+
+    outputs = outputs_at(kernel, points())
     slopes, sums = [], []
-    for offset in NOISE_OFFSETS:
-        x = from_blocks(at.rounded(at.x + (offset * scale.spacing)[:, np.newaxis] * q), shape, norm)
-        there, here = kernel(replace(moved, x=x)), kernel(replace(inputs, x=x), dy)
+    for _ in xs:
+        there, here = next(outputs), next(outputs)
         slopes.append(channel_sum(weight * (there.y.astype(np.float64) - here.y)) / realised)
         sums.append(getattr(here.gradients[0], f"d{name}").astype(np.float64))
-    there, here = kernel(moved), kernel(inputs, dy)
+    there, here = next(outputs), next(outputs)
     slope = (there.y.astype(np.float64) - here.y) / per_channel(realised, rank)
     numeric = channel_sum(weight * slope)
     got = getattr(here.gradients[0], f"d{name}").astype(np.float64)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 
@@ -13,6 +13,24 @@ from bnbench.blocks import groups_of
 from bnbench.model import Array, Forward, Gradients, GroupedForward, Inputs, Kernel, Outputs, Vjp
 
 ARGUMENTS = ("x", "gamma", "beta", "running_mean", "running_var")
+Point: TypeAlias = tuple[Inputs, tuple[Array, ...]]
+"""Inputs, and the cotangents to go back with."""
+
+
+@runtime_checkable
+class BatchKernel(Protocol):
+    """A kernel that takes many points at a time, because each exchange with what is behind it costs something."""
+
+    def __call__(self, inputs: Inputs, /, *dys: Array, beside: Inputs | None = None) -> Outputs: ...
+
+    def batch(self, points: Iterable[Point], /) -> Iterator[Outputs]: ...
+
+
+def outputs_at(kernel: Kernel, points: Iterable[Point]) -> Iterator[Outputs]:
+    """The outputs at points none of which depends on another's, in order; raises what the kernel raises."""
+    if isinstance(kernel, BatchKernel):
+        return kernel.batch(points)
+    return (kernel(inputs, *dys) for inputs, dys in points)
 
 
 def bound(forward: Forward | GroupedForward, inputs: Inputs) -> Callable[[], tuple[Any, ...]]:

@@ -142,6 +142,9 @@ class Implementation:
     capabilities: Capabilities = Capabilities()
     requires: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Modules that ``load`` imports, each with what to do when it is missing."""
+    takes_out: bool = False
+    """Whether forward takes ``out=(y, running_mean, running_var)`` and its vjp ``out=(dx, dgamma, dbeta)``:
+    C-contiguous arrays that are filled and returned. Timing then gives them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -261,6 +264,8 @@ class Finding:
     comparisons: tuple[Comparison, ...] = ()
     reproduce: str = ""
     """The one command that shows this finding again."""
+    hint: str = ""
+    """What probably causes it, as far as the implementation's answers give it away."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -364,3 +369,5 @@ class Report:
     findings: tuple[Finding, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     untimed: tuple[Untimed, ...] = ()
+    staged_errors: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """Relative error of every quantity of ``numpy_staged`` on one batch; empty where it was not verified."""

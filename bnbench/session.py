@@ -21,6 +21,7 @@ from bnbench.checks.modes import eval_leaves_the_running_statistics_alone, eval_
 from bnbench.checks.statistics import running_mean_moves_towards_the_batch, running_var_moves_towards_the_batch
 from bnbench.conclusion import DERIVATIVE, FORWARD, GRADIENTS, conclude
 from bnbench.conventions import infer
+from bnbench.hints import with_hints
 from bnbench.model import (
     Case,
     Check,
@@ -37,6 +38,7 @@ from bnbench.model import (
 )
 from bnbench.registry import Registry
 from bnbench.runner import Loaded, Task, execute, load, plan, plugin_options
+from bnbench.staged import staged_errors
 from bnbench.timing import Operation, operation_case, operations_of, time_operation
 
 Progress: TypeAlias = Callable[[str, int, int, str], None]
@@ -78,6 +80,8 @@ class Request:
     budget: float = 0.3
     """Seconds for each implementation, case and operation."""
     plugins: tuple[str, ...] = ()
+    hints: bool = True
+    """Whether a failure is told its probable cause."""
 
 
 def run(request: Request, registry: Registry, environment: Environment, progress: Progress) -> Report:
@@ -91,6 +95,9 @@ def run(request: Request, registry: Registry, environment: Environment, progress
     for finding in execute(tasks, loaded.subjects, plugins=request.plugins):
         findings.append(finding)
         progress("verify", len(findings), len(tasks), finding.implementation)
+
+    if request.hints:
+        findings = list(with_hints(findings, loaded.subjects))
 
     measurements: list[Measurement] = []
     untimed: list[Untimed] = []
@@ -108,7 +115,10 @@ def run(request: Request, registry: Registry, environment: Environment, progress
         ]
         if proven:
             baseline = next(n for n in (request.baseline, f"numpy_{case.norm}_norm", *proven) if n in proven)
-            timed = time_operation(proven, case, operation, baseline=baseline, budget=request.budget)
+            takes_out = {i.name for i in request.implementations if i.takes_out}
+            timed = time_operation(
+                proven, case, operation, baseline=baseline, takes_out=takes_out, budget=request.budget
+            )
             measurements += (replace(row, reproduce=_time_command(row, request.plugins)) for row in timed)
     if rows:
         progress("time", len(rows), len(rows), "")
@@ -121,6 +131,7 @@ def run(request: Request, registry: Registry, environment: Environment, progress
         findings=tuple(findings),
         measurements=tuple(measurements),
         untimed=tuple(untimed),
+        staged_errors=staged_errors() if any(subject.name == "numpy_staged" for subject in loaded.subjects) else {},
     )
 
 

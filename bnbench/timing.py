@@ -13,9 +13,9 @@ import math
 import random
 import resource
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, pairwise, repeat
 from typing import Any, Literal, TypeAlias
@@ -114,17 +114,22 @@ def operation_case(case: Case, operation: Operation) -> Case:
 
 
 def bind(
-    forward: Forward | GroupedForward, inputs: Inputs, dy: Array, operation: Operation
+    forward: Forward | GroupedForward, inputs: Inputs, dy: Array, operation: Operation, *, takes_out: bool = False
 ) -> Callable[[], tuple[Any, ...]]:
     """The operation as a function without arguments: what is timed.
 
-    It returns what ``forward`` or its ``vjp`` does; a backward's forward has been called once, here.
+    It returns what ``forward`` or its ``vjp`` does; a backward's forward has been called once, here. One
+    that ``takes_out`` gets arrays to write to, the same in every call.
     """
-    call = bound(forward, inputs)
+    call: Callable[..., tuple[Any, ...]] = bound(forward, inputs)
+    options = {}
+    if takes_out:
+        per_channel = (inputs.gamma, inputs.gamma)  # for running statistics, or for dgamma and dbeta
+        options["out"] = tuple(aligned(a) for a in (inputs.x, *per_channel))
     if operation == "backward":
         *_, vjp = call()
-        return partial(vjp, dy)
-    return call
+        return partial(vjp, dy, **options)
+    return partial(call, **options) if options else call
 
 
 def expected_outputs(inputs: Inputs, dy: Array, operation: Operation) -> tuple[Array, ...]:
@@ -228,33 +233,36 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def time_operation(
-    forwards: Mapping[str, Forward | GroupedForward],
-    case: Case,
-    operation: Operation,
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turns:
+    """What :func:`in_turns` measured."""
+
+    times: Mapping[str, Sequence[int]]
+    """Nanoseconds of every round."""
+    faults: Mapping[str, int]
+    """Minor page faults of all rounds together."""
+    calls_per_round: int
+
+    @property
+    def rounds(self) -> int:
+        return len(next(iter(self.times.values())))
+
+
+def in_turns(
+    binds: Mapping[str, Callable[[], Callable[[], object]]],
     *,
-    baseline: str,
     budget: float = BUDGET,
+    pause: float = 0.0,
     seed: int = 0,
     clock: Clock = time.perf_counter_ns,
-) -> tuple[Measurement, ...]:
-    """Time one operation of every implementation in turns; one measurement for each, in order.
+) -> Turns:
+    """Time functions in turns, round by round. ``binds`` make them, anew for every round.
 
-    ``budget`` is in seconds for each implementation, calibration and first calls not included; at
-    least ``MINIMUM_ROUNDS`` rounds are measured whatever they take. ``forward_train`` and
-    ``forward_eval`` set the mode; ``backward`` is the vjp of one forward in the mode of the case.
-    Raises ValueError when ``baseline`` is not among ``forwards``.
+    ``budget`` is in seconds for each of them, calibration not included; at least ``MINIMUM_ROUNDS`` rounds
+    are measured whatever they take. With a ``pause``, in seconds, each is waited for so long before its
+    turn, and then called once without being timed: some libraries' threads look for work for milliseconds
+    after the last call, and take a core from whoever comes next.
     """
-    if baseline not in forwards:
-        raise ValueError(f"the baseline {baseline!r} is not among {', '.join(forwards)}")
-    case = operation_case(case, operation)
-    inputs, dy = aligned_draw(case)
-    binds = {name: partial(bind, forward, inputs, dy, operation) for name, forward in forwards.items()}
-
-    # The first call compiles, where there is something to compile, and its outputs are judged.
-    expected = expected_outputs(inputs, dy, operation)
-    errors = [relative_error(bound()(), expected) for bound in binds.values()]
-
     times: dict[str, list[int]] = {name: [] for name in binds}
     faults = dict.fromkeys(binds, 0)
     with _no_collections():
@@ -265,14 +273,52 @@ def time_operation(
             for name in order:
                 # Bound anew, so that every vjp keeps its arrays where the others kept theirs: on arrays
                 # that lie elsewhere the same function is up to 2 % faster or slower.
-                elapsed, faulted = _epoch(binds[name](), count, clock)
+                call = binds[name]()
+                if pause > 0:
+                    time.sleep(pause)
+                    call()
+                elapsed, faulted = _epoch(call, count, clock)
                 times[name].append(elapsed)
                 faults[name] += faulted
             gc.collect()
+    return Turns(times=times, faults=faults, calls_per_round=count)
+
+
+def time_operation(
+    forwards: Mapping[str, Forward | GroupedForward],
+    case: Case,
+    operation: Operation,
+    *,
+    baseline: str,
+    takes_out: Container[str] = (),
+    budget: float = BUDGET,
+    seed: int = 0,
+    clock: Clock = time.perf_counter_ns,
+) -> tuple[Measurement, ...]:
+    """Time one operation of every implementation in turns; one measurement for each, in order.
+
+    Those that are named in ``takes_out`` get arrays to write to. ``budget`` is as for :func:`in_turns`.
+    ``forward_train`` and ``forward_eval`` set the mode; ``backward`` is the vjp of one forward in the
+    mode of the case.
+    Raises ValueError when ``baseline`` is not among ``forwards``.
+    """
+    if baseline not in forwards:
+        raise ValueError(f"the baseline {baseline!r} is not among {', '.join(forwards)}")
+    case = operation_case(case, operation)
+    inputs, dy = aligned_draw(case)
+    binds = {
+        name: partial(bind, forward, inputs, dy, operation, takes_out=name in takes_out)
+        for name, forward in forwards.items()
+    }
+
+    # The first call compiles, where there is something to compile, and its outputs are judged.
+    expected = expected_outputs(inputs, dy, operation)
+    errors = [relative_error(bound()(), expected) for bound in binds.values()]
+    turns = in_turns(binds, budget=budget, seed=seed, clock=clock)
 
     measurements = []
     for name, error in zip(binds, errors, strict=True):
-        seconds = median_interval([elapsed / count / 1e9 for elapsed in times[name]])
+        seconds = median_interval([elapsed / turns.calls_per_round / 1e9 for elapsed in turns.times[name]])
         measurements.append(
             Measurement(
                 implementation=name,
@@ -280,11 +326,11 @@ def time_operation(
                 operation=operation,
                 seconds=seconds,
                 baseline=baseline,
-                ratio=ratio_interval(times[baseline], times[name]),
+                ratio=ratio_interval(turns.times[baseline], turns.times[name]),
                 gigabytes_per_second=minimal_traffic(case, operation) / seconds.median / 1e9,
-                faults_per_call=faults[name] / (rounds * count),
-                rounds=rounds,
-                calls_per_round=count,
+                faults_per_call=turns.faults[name] / (turns.rounds * turns.calls_per_round),
+                rounds=turns.rounds,
+                calls_per_round=turns.calls_per_round,
                 relative_error=error,
             )
         )

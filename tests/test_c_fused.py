@@ -1,10 +1,14 @@
 """c_fused: the binding. What it computes is in test_fused.py and test_grouped.py."""
 
 import gc
+import importlib
 import inspect
+import os
 import sys
 import threading
+import warnings
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ import pytest
 from bnbench.cases import draw, draw_cotangent
 from bnbench.kernels import same_bits
 from bnbench.model import Case
+from bnbench.reference import normalize
 from bnbench.registry import discover
 
 REGISTRY = discover()
@@ -41,7 +46,7 @@ def grouped(request):
 
 def test_signature_is_that_of_the_protocol(forward):
     assert str(inspect.signature(forward)) == (
-        "(x, gamma, beta, running_mean, running_var, /, *, training, eps, momentum)"
+        "(x, gamma, beta, running_mean, running_var, /, *, training, eps, momentum, out=None, threads=1)"
     )
 
 
@@ -202,6 +207,165 @@ def test_threads_compute_what_one_thread_computes(forward):
     for got in found:
         for a, b in zip(got, expected, strict=True):
             assert same_bits(a, b)
+
+
+def arrays_for(case):
+    inputs, dy = draw(case), draw_cotangent(case)
+    return (inputs.x, inputs.gamma, inputs.beta, inputs.running_mean, inputs.running_var), dy
+
+
+def results_with(forward, case, **options):
+    arrays, dy = arrays_for(case)
+    y, kept, vjp = forward(*arrays, **OPTIONS | {"training": case.training}, **options)
+    return (y, *kept, *vjp(dy))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (700, 300),  # a panel of columns for each thread
+        (5000, 70),  # parts of rows
+        (40001, 12),  # several rows in a line, and some left over
+        (300, 50, 9),
+        (16, 40, 15, 15),  # groups of channels
+        (9, 3, 150, 150),  # parts of images
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_number_of_threads_changes_no_bit(forward, shape, dtype, training):
+    case = Case(shape=shape, dtype=dtype, training=training)
+    one = results_with(forward, case)
+    for threads in (2, 3):
+        for a, b in zip(results_with(forward, case, threads=threads), one, strict=True):
+            assert same_bits(a, b)
+
+
+def test_callers_that_ask_for_threads_at_the_same_time_get_the_same(forward):
+    case = Case(shape=(700, 300))
+    expected, found = results_with(forward, case), []
+    callers = [
+        threading.Thread(target=lambda: found.extend(results_with(forward, case, threads=2) for _ in range(20)))
+        for _ in range(3)
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert len(found) == 60
+    for got in found:
+        for a, b in zip(got, expected, strict=True):
+            assert same_bits(a, b)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_asks_for_threads_too(forward):
+    case = Case(shape=(700, 300))
+    expected = results_with(forward, case, threads=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python warns of what is tested here
+        child = os.fork()
+    if child == 0:
+        same = all(same_bits(*pair) for pair in zip(results_with(forward, case, threads=2), expected, strict=True))
+        os._exit(0 if same else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize(("threads", "error"), [(0, ValueError), (-1, ValueError), (True, TypeError), (1.0, TypeError)])
+def test_a_wrong_number_of_threads_is_refused(forward, threads, error):
+    with pytest.raises(error, match="threads is"):
+        forward(*ARRAYS, **OPTIONS, threads=threads)
+
+
+def empty(shape, dtype="float64", offset=0):
+    """An array that begins so many elements after a cache line."""
+    size = int(np.prod(shape))
+    room = np.full(size + offset + 64, np.nan, dtype)
+    start = -room.ctypes.data % 64 // room.itemsize + offset
+    return room[start : start + size].reshape(shape)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("shape", [(9, 5), (300, 70), (40, 3, 4, 5), (3, 2, 101)], ids=str)
+def test_given_outputs_are_filled_and_returned(forward, shape, training):
+    case = Case(shape=shape, training=training)
+    arrays, dy = arrays_for(case)
+    expected = results_with(forward, case)
+    given = [empty(a.shape, a.dtype, offset=1) for a in expected]
+    y, kept, vjp = forward(*arrays, **OPTIONS | {"training": training}, out=tuple(given[:3]))
+    results = (y, *kept, *vjp(dy, out=tuple(given[3:])))
+    for got, buffer, a in zip(results, given, expected, strict=True):
+        assert got is buffer
+        assert same_bits(got, a)
+
+
+GOOD = (np.empty((4, 3)), np.empty(3), np.empty(3))
+
+
+@pytest.mark.parametrize(
+    ("out", "error", "message"),
+    [
+        (X, TypeError, r"expected a tuple \(y, running_mean, running_var\)"),
+        (GOOD[:2], TypeError, "expected a tuple"),
+        ((np.empty((3, 4)), *GOOD[1:]), ValueError, r"y in out has shape \(3, 4\), expected the shape of x"),
+        ((GOOD[0], np.empty(4), GOOD[2]), ValueError, r"running_mean in out has shape \(4,\), expected one value"),
+        ((np.empty((4, 3), "f"), *GOOD[1:]), TypeError, "y in out is an array of float32"),
+        ((None, *GOOD[1:]), TypeError, "y in out is a NoneType"),
+        ((np.empty((3, 4)).T, *GOOD[1:]), ValueError, "y in out is not C-contiguous"),
+        ((X, *GOOD[1:]), ValueError, "y in out shares memory"),
+        ((GOOD[0], GOOD[1], GOOD[1]), ValueError, "running_var in out shares memory"),
+        ((GOOD[0], C, GOOD[2]), ValueError, "running_mean in out shares memory"),
+    ],
+)
+def test_wrong_outputs_are_refused(forward, out, error, message):
+    with pytest.raises(error, match=message):
+        forward(*ARRAYS, **OPTIONS, out=out)
+
+
+def test_read_only_outputs_and_those_of_a_vjp_that_overlap_are_refused(forward):
+    y = np.empty_like(X)
+    y.flags.writeable = False
+    with pytest.raises(ValueError, match="y in out is not C-contiguous, aligned and writable"):
+        forward(*ARRAYS, **OPTIONS, out=(y, *GOOD[1:]))
+    _, _, vjp = forward(*ARRAYS, **OPTIONS)
+    for dx in (X, y):
+        with pytest.raises(ValueError, match="dx in out"):
+            vjp(X.copy(), out=(dx, *GOOD[1:]))
+
+
+@pytest.mark.parametrize("shape", [(70001, 64), (2500, 1999), (33, 64, 64, 65)], ids=str)
+@pytest.mark.parametrize("offset", [0, 1, 7])
+def test_arrays_beyond_the_cache_are_written_whole(forward, shape, offset):
+    # They are written past the caches, whole cache lines at a time, whatever the place of their first element.
+    case = Case(shape=shape, dtype="float32", training=False)
+    arrays, dy = arrays_for(case)
+    given = [empty(shape, "float32", offset) for _ in range(2)]
+    c = [np.empty(shape[1], "f") for _ in range(4)]
+    y, _, vjp = forward(*arrays, **OPTIONS | {"training": False}, out=(given[0], *c[:2]))
+    few, _, _ = forward(arrays[0][-5:], *arrays[1:], **OPTIONS | {"training": False})
+    assert same_bits(y[-5:], few)
+    assert not np.isnan(y).any()
+
+    _, _, vjp = forward(*arrays, **OPTIONS)
+    dx, _, _ = vjp(dy, out=(given[1], *c[2:]))
+    assert same_bits(dx, vjp(dy, out=(empty(shape, "float32"), *c[:2]))[0])
+    expected = normalize(draw(replace(case, training=True)), dy).gradients[0].dx
+    assert np.abs(dx - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_ceilings_read_and_write_every_element(streaming, threads):
+    extension = importlib.import_module("bnbench.implementations.c_fused._c_fused")
+    one, other = (np.arange(99_999, dtype=np.int32).view("f") for _ in range(2))
+    to = empty(one.shape, "float32", offset=1)
+    extension.copy(one, to, streaming=streaming, threads=threads)
+    assert np.array_equal(to.view(np.int32), one.view(np.int32) ^ 1)
+    extension.triad(one, other, to, streaming=streaming, threads=threads)
+    assert np.array_equal(to.view(np.int32), 2 * one.view(np.int32))
+    with pytest.raises(ValueError, match="arrays of one size"):
+        extension.copy(one[1:], to, streaming=streaming, threads=threads)
 
 
 def test_an_extension_that_is_not_there_is_listed_with_the_remedy(monkeypatch):

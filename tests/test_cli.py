@@ -14,9 +14,34 @@ from pathlib import Path
 import pytest
 
 from bnbench.checks import ALL_CHECKS
+from bnbench.diagnose.steps import STEPS
 
 PLUGINS = Path(__file__).parent / "plugins"
-COMMANDS = ["list", "check", "time", "run", "report", "explain", "mutants", "rivals", "calibrate", "network", "exact"]
+COMMANDS = [
+    "list",
+    "check",
+    "time",
+    "run",
+    "report",
+    "explain",
+    "mutants",
+    "rivals",
+    "calibrate",
+    "network",
+    "exact",
+    "debug",
+    "grade",
+    "github",
+    "isolation",
+    "train",
+    "kernels",
+    "regrade diff",
+    "regrade apply",
+    "assignment new",
+    "assignment show",
+    "assignment lint",
+    "gradescope build",
+]
 ONE = ("--case", "float64/9x5/train")
 
 
@@ -92,6 +117,7 @@ def test_a_plugin_that_raises_on_import_exits_3_and_is_named():
         (("calibrate", "numpy_stagd"), "did you mean numpy_staged?"),
         (("mutants", "--output", __file__), "can't write there"),
         (("explain", "BN999"), "no check is called 'BN999'"),
+        (("explain", "dvarr"), "no quantity is called 'dvarr'; did you mean dvar?"),
         (("report", "no/such/results.json"), "can't be read"),
         (("report", __file__), "not a bnbench report"),
         (("report", Path(__file__).parent), "can't be read"),
@@ -113,6 +139,7 @@ def test_a_run_writes_every_file(report_folder):
         "index.html",
         "report.md",
         "results.json",
+        "staged_graph.svg",
         "timings.csv",
     ]
 
@@ -218,7 +245,7 @@ def test_help_answers_within_the_cpu_time_of_a_blink():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_with_an_example(command):
-    result = bnbench(command, "--help")
+    result = bnbench(*command.split(), "--help")
 
     assert result.returncode == 0
     assert f"Example: bnbench {command}" in result.stdout
@@ -232,8 +259,29 @@ def test_explain_gives_claim_maths_cause_and_mutant():
         assert text in result.stdout
 
 
-def test_explain_without_a_code_lists_every_check():
-    assert [line[:5] for line in bnbench("explain").stdout.splitlines()] == [check.code for check in ALL_CHECKS]
+def test_explain_without_a_name_lists_every_check_and_every_quantity():
+    lines = bnbench("explain").stdout.splitlines()
+
+    assert [line.split()[0] for line in lines] == [*(check.code for check in ALL_CHECKS), *STEPS]
+
+
+def test_explain_gives_the_formula_of_a_quantity_and_the_usual_slip():
+    result = bnbench("explain", "dvar")
+
+    assert result.returncode == 0
+    for text in ("dvar = dsd / (2 sd)", "Why", "Unit", "1/m^2", "Usual slip"):
+        assert text in result.stdout
+
+
+def test_a_failure_has_a_hint_unless_it_is_left_out():
+    told, untold = (
+        bnbench("check", "--plugin", PLUGINS / "broken_backward.py", "--check", "BN301", *ONE, *options)
+        for options in ((), ("--no-hints",))
+    )
+
+    assert "hint: dx lacks the term through v" in told.stdout
+    assert "hint" not in untold.stdout
+    assert told.returncode == untold.returncode == 1
 
 
 def test_the_version_is_the_packages():

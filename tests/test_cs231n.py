@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnbench.adapters.cs231n import AnswerShapeError, AnswerTypeError, EmptyBatchError, NoBackwardError
+from bnbench.adapters.cs231n import EmptyBatchError, NoBackwardError
+from bnbench.adapters.cs231n_answers import AnswerShapeError, AnswerTypeError
 from bnbench.adapters.submission import open_submission
 from bnbench.cases import draw, draw_cotangent, grid
 from bnbench.checks import ALL_CHECKS

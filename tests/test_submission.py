@@ -75,7 +75,7 @@ import numpy as np
 
 
 def batchnorm_forward(x, gamma, beta, bn_param):
-    out = gamma * (x - x.mean(0)) / np.sqrt(x.var(0) + bn_param["eps"]) + beta
+    out = gamma * (x - x.mean(0)) / np.sqrt(x.var(0) + bn_param.get("eps", 1e-5)) + beta
     return out, None
 
 

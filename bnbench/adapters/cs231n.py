@@ -11,12 +11,13 @@ cache is theirs: it is handed on and never looked at. What a function answers is
 length 1 around a per-channel array, which are remarked and dropped; nothing is ever broadcast.
 
 bn_param is made anew for every call: mode, eps, momentum (the course's weighs the *old* statistics) and copies of the
-running statistics, which are read back from it.
+running statistics, which are read back from it. What equals the course's default is left out, so that the default in
+the file is tested as well: eps = 1e-5, momentum = 0.9, and in train mode running statistics that are all zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -24,18 +25,13 @@ from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
+from bnbench.adapters.cs231n_answers import AnswerTypeError, Remarks, per_channel, shaped, values
 from bnbench.model import Array, Capabilities, Forward, GroupedForward, Implementation, Norm, Vjp
 
 Function: TypeAlias = Callable[..., Any]
 GRADIENTS = ("dx", "dgamma", "dbeta")
-
-
-class AnswerTypeError(TypeError):
-    """A function answered something else than the course says: None, another number of values, no array."""
-
-
-class AnswerShapeError(ValueError):
-    """A function answered an array of another shape than the course says."""
+DEFAULTS = {"eps": 1e-5, "momentum": 0.9}
+"""What the course's functions take where bn_param does not say."""
 
 
 class NoBackwardError(LookupError):
@@ -83,20 +79,6 @@ LAYERS = (
 FUNCTIONS = tuple(dict.fromkeys(name for layer in LAYERS for name in (layer.forward, layer.backward)))
 
 
-class Remarks:
-    """What is worth saying though it is right. Grows while implementations are called; each remark once."""
-
-    def __init__(self) -> None:
-        self._texts: dict[str, None] = {}
-
-    def add(self, text: str) -> None:
-        self._texts[text] = None
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        return tuple(self._texts)
-
-
 def implementations(
     namespace: Mapping[str, Any], stem: str, remarks: Remarks, *, absent: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[Implementation, ...]:
@@ -120,15 +102,15 @@ def implementations(
                 name=f"{stem}.{layer.name}",
                 load=partial(_load, layer, namespace, remarks, absent),
                 summary=f"{layer.forward} and {layer.backward} of {stem}",
-                capabilities=Capabilities(
-                    norm=layer.norm,
-                    ranks=(layer.rank,),
-                    validates=False,
-                    eval_vjp=layer.norm != "batch",
-                ),
+                capabilities=capabilities_of(layer),
             )
         )
     return tuple(found)
+
+
+def capabilities_of(layer: Layer) -> Capabilities:
+    """What the course says of a layer."""
+    return Capabilities(norm=layer.norm, ranks=(layer.rank,), validates=False, eval_vjp=layer.norm != "batch")
 
 
 def _load(
@@ -142,15 +124,7 @@ def _load(
         backward = partial(_no_backward, f"{layer.backward} {absent.get(layer.backward, 'is not defined')}")
     if layer.norm == "batch":
         return partial(_batch, layer, forward, backward, remarks)
-    if layer.norm == "layer":
-        return partial(_within_rows, layer, forward, backward, remarks, False)
-    plain = _takes_plain_gamma(forward)
-    if plain:
-        remarks.add(
-            f"{layer.forward} takes gamma and beta of shape (C,), as in editions of the course before 2021; "
-            "since then they are (1, C, 1, 1)"
-        )
-    return partial(_within_rows, layer, forward, backward, remarks, not plain)
+    return partial(_within_rows, layer, forward, backward, remarks, takes_spread_gamma(layer, forward, remarks))
 
 
 def _no_backward(words: str, *_: object) -> NoReturn:
@@ -162,6 +136,44 @@ def _batch(
     forward: Function,
     backward: Function,
     remarks: Remarks,
+    /,
+    *arrays: Array,
+    **options: Any,
+) -> tuple[Array, tuple[Array, Array], Vjp]:
+    arguments = batch_arguments(layer, *arrays, **options)
+    bn_param = arguments[-1]
+    bn_param |= {key: value.copy() for key, value in bn_param.items() if isinstance(value, np.ndarray)}
+    given = tuple(bn_param)
+    answer = forward(*arguments)
+    y, running, cache = batch_outputs(layer, arguments, given, answer, remarks)
+    if not options["training"]:
+        return y, running, partial(_no_backward, no_backward_in_test_mode(layer))
+    return y, running, partial(_gradients, layer, backward, cache, arguments, remarks)
+
+
+def _within_rows(
+    layer: Layer,
+    forward: Function,
+    backward: Function,
+    remarks: Remarks,
+    spread: bool,
+    /,
+    *arrays: Array,
+    **options: Any,
+) -> tuple[Array, Vjp]:
+    arguments = row_arguments(layer, spread, *arrays, **options)
+    y, cache = row_outputs(layer, arguments, forward(*arguments))
+    return y, partial(_gradients, layer, backward, cache, arguments, remarks)
+
+
+def _gradients(
+    layer: Layer, backward: Function, cache: object, arguments: Sequence[Any], remarks: Remarks, dy: Array
+) -> tuple[Array, Array, Array]:
+    return gradients(layer, arguments, backward(dy, cache), remarks)
+
+
+def batch_arguments(
+    layer: Layer,
     x: Array,
     gamma: Array,
     beta: Array,
@@ -172,67 +184,72 @@ def _batch(
     training: bool,
     eps: float,
     momentum: float,
-) -> tuple[Array, tuple[Array, Array], Vjp]:
+) -> tuple[Any, ...]:
+    """What the forward of a batch norm is called with; the arrays are the caller's own. Raises EmptyBatchError."""
     _refuse_empty(layer, x)
-    bn_param = {
-        "mode": "train" if training else "test",
-        "eps": eps,
-        "momentum": 1 - momentum,
-        "running_mean": running_mean.copy(),
-        "running_var": running_var.copy(),
-    }
-    out, cache = _values(layer.forward, forward(x, gamma, beta, bn_param), ("out", "cache"))
-    y = _shaped(layer.forward, "out", out, x.shape)
-    kept = []
-    for key in ("running_mean", "running_var"):
-        if key not in bn_param:
-            raise AnswerTypeError(f"{layer.forward} removed {key} from bn_param, expected the new one there")
-        kept.append(_per_channel(layer.forward, f'bn_param["{key}"]', bn_param[key], gamma.shape, remarks))
-    if training:
-        return y, (kept[0], kept[1]), partial(_gradients, layer, backward, cache, x.shape, gamma.shape, remarks)
-    return y, (kept[0], kept[1]), partial(_no_backward, f"{layer.backward} is not defined for test mode by the course")
+    bn_param: dict[str, Any] = {"mode": "train" if training else "test", **_given(eps=eps, momentum=1 - momentum)}
+    if not training or running_mean.any() or running_var.any():
+        bn_param |= {"running_mean": running_mean, "running_var": running_var}
+    return x, gamma, beta, bn_param
 
 
-def _within_rows(
-    layer: Layer,
-    forward: Function,
-    backward: Function,
-    remarks: Remarks,
-    spread: bool,
-    x: Array,
-    gamma: Array,
-    beta: Array,
-    /,
-    *,
-    groups: int,
-    eps: float,
-) -> tuple[Array, Vjp]:
-    """Layer norm, and group norm with gamma and beta ``(1, C, 1, 1)`` where ``spread``."""
+def row_arguments(
+    layer: Layer, spread: bool, x: Array, gamma: Array, beta: Array, /, *, groups: int, eps: float
+) -> tuple[Any, ...]:
+    """What the forward of layer norm and of group norm is called with; gamma is (1, C, 1, 1) where ``spread``.
+
+    Raises EmptyBatchError.
+    """
     _refuse_empty(layer, x)
     shape = (1, -1, 1, 1) if spread else (-1,)
     count = () if layer.norm == "layer" else (groups,)
-    answer = forward(x, gamma.reshape(shape), beta.reshape(shape), *count, {"eps": eps})
-    out, cache = _values(layer.forward, answer, ("out", "cache"))
-    per_channel = gamma.reshape(shape).shape
-    vjp = partial(_gradients, layer, backward, cache, x.shape, per_channel, remarks)
-    return _shaped(layer.forward, "out", out, x.shape), vjp
+    return x, gamma.reshape(shape), beta.reshape(shape), *count, _given(eps=eps)
 
 
-def _gradients(
-    layer: Layer,
-    backward: Function,
-    cache: object,
-    shape: tuple[int, ...],
-    per_channel: tuple[int, ...],
-    remarks: Remarks,
-    dy: Array,
-) -> tuple[Array, Array, Array]:
-    dx, dgamma, dbeta = _values(layer.backward, backward(dy, cache), GRADIENTS)
+def batch_outputs(
+    layer: Layer, arguments: Sequence[Any], given: Collection[str], answer: object, remarks: Remarks
+) -> tuple[Array, tuple[Array, Array], object]:
+    """y, the running statistics and the cache, from the answer and from bn_param as the call left it.
+
+    ``given`` are the keys that bn_param had. Raises AnswerTypeError and AnswerShapeError.
+    """
+    x, gamma, _, bn_param = arguments
+    out, cache = values(layer.forward, answer, ("out", "cache"))
+    y = shaped(layer.forward, "out", out, x.shape)
+    kept = []
+    for key in ("running_mean", "running_var"):
+        if key not in bn_param:
+            words = f"removed {key} from" if key in given else f"put no {key} into"
+            raise AnswerTypeError(f"{layer.forward} {words} bn_param, expected the new one there")
+        kept.append(per_channel(layer.forward, f'bn_param["{key}"]', bn_param[key], gamma.shape, remarks))
+    return y, (kept[0], kept[1]), cache
+
+
+def row_outputs(layer: Layer, arguments: Sequence[Any], answer: object) -> tuple[Array, object]:
+    """y and the cache of layer norm and of group norm. Raises AnswerTypeError and AnswerShapeError."""
+    out, cache = values(layer.forward, answer, ("out", "cache"))
+    return shaped(layer.forward, "out", out, arguments[0].shape), cache
+
+
+def gradients(layer: Layer, arguments: Sequence[Any], answer: object, remarks: Remarks) -> tuple[Array, Array, Array]:
+    """dx, dgamma and dbeta; ``arguments`` are the forward's. Raises AnswerTypeError and AnswerShapeError."""
+    x, gamma = arguments[:2]
+    dx, dgamma, dbeta = values(layer.backward, answer, GRADIENTS)
     return (
-        _shaped(layer.backward, "dx", dx, shape),
-        _per_channel(layer.backward, "dgamma", dgamma, per_channel, remarks),
-        _per_channel(layer.backward, "dbeta", dbeta, per_channel, remarks),
+        shaped(layer.backward, "dx", dx, x.shape),
+        per_channel(layer.backward, "dgamma", dgamma, gamma.shape, remarks),
+        per_channel(layer.backward, "dbeta", dbeta, gamma.shape, remarks),
     )
+
+
+def no_backward_in_test_mode(layer: Layer) -> str:
+    """Why there are no gradients of batch norm in test mode."""
+    return f"{layer.backward} is not defined for test mode by the course"
+
+
+def _given(**options: float) -> dict[str, Any]:
+    """The options that are not the course's defaults: those a caller leaves out, as the course's notebook does."""
+    return {key: value for key, value in options.items() if value != DEFAULTS[key]}
 
 
 def _refuse_empty(layer: Layer, x: Array) -> None:
@@ -240,44 +257,17 @@ def _refuse_empty(layer: Layer, x: Array) -> None:
         raise EmptyBatchError(f"{layer.forward} is not defined by the course for a batch without rows")
 
 
-def _values(function: str, answer: object, names: Sequence[str]) -> Sequence[Any]:
-    expected = f"expected {len(names)} values, ({', '.join(names)})"
-    if answer is None:
-        raise AnswerTypeError(f"{function} returned None, {expected}")
-    if not isinstance(answer, tuple | list):
-        raise AnswerTypeError(f"{function} returned one {type(answer).__name__}, {expected}")
-    if len(answer) != len(names):
-        raise AnswerTypeError(f"{function} returned {len(answer)} value{'s'[: len(answer) != 1]}, {expected}")
-    return answer
-
-
-def _array(function: str, name: str, value: object, shape: tuple[int, ...]) -> Array:
-    if isinstance(value, np.generic | float | int):
-        raise AnswerShapeError(f"{function}: {name} is a single number, expected shape {shape}")
-    if type(value) is not np.ndarray:
-        came = "None" if value is None else f"a {type(value).__name__}"
-        raise AnswerTypeError(f"{function}: {name} is {came}, expected a NumPy array of shape {shape}")
-    return value
-
-
-def _shaped(function: str, name: str, value: object, shape: tuple[int, ...]) -> Array:
-    a = _array(function, name, value, shape)
-    if a.shape != shape:
-        raise AnswerShapeError(f"{function}: {name} has shape {a.shape}, expected {shape}")
-    return a
-
-
-def _per_channel(function: str, name: str, value: object, shape: tuple[int, ...], remarks: Remarks) -> Array:
-    """The array as ``(C,)``. Beside ``shape``, (C,), (1, C) and (1, C, 1, 1) are accepted with a remark."""
-    a = _array(function, name, value, shape)
-    channels = max(shape)
-    if a.shape == shape:
-        return a.reshape(channels)
-    if a.shape not in {(channels,), (1, channels), (1, channels, 1, 1)}:
-        raise AnswerShapeError(f"{function}: {name} has shape {a.shape}, expected {shape}")
-    named = {1: "(C,)", 2: "(1, C)", 4: "(1, C, 1, 1)"}
-    remarks.add(f"{function}: {name} has shape {named[a.ndim]}, expected {named[len(shape)]}; its values are used")
-    return a.reshape(channels)
+def takes_spread_gamma(layer: Layer, forward: Function, remarks: Remarks) -> bool:
+    """Whether group norm wants gamma as (1, C, 1, 1); if it is (C,), that is remarked. Layer norm never does."""
+    if layer.norm != "group":
+        return False
+    plain = _takes_plain_gamma(forward)
+    if plain:
+        remarks.add(
+            f"{layer.forward} takes gamma and beta of shape (C,), as in editions of the course before 2021; "
+            "since then they are (1, C, 1, 1)"
+        )
+    return not plain
 
 
 def _takes_plain_gamma(forward: Function) -> bool:

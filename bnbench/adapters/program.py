@@ -53,6 +53,9 @@ class LayerProgram:
         self.definitions: tuple[Definition, ...] = tuple(
             node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in wanted
         )
+        self._load(text, filename, names)
+
+    def _load(self, text: str, filename: str, names: tuple[str, ...]) -> None:
         self._plain = load(text, filename).namespace
 
         sites: tuple[Any, ...] = ()
@@ -64,6 +67,19 @@ class LayerProgram:
 
         self._probed = load(text, filename, transform=transform).namespace
         self._recorder = Recorder(sites)
+
+    @property
+    def _options(self) -> dict[str, bool]:
+        return {
+            "training": self._training,
+            "spread": self._spread,
+            "defaults": self._defaults,
+            "backward": self._backward,
+        }
+
+    def _again(self, text: str) -> LayerProgram:
+        """The same of another text."""
+        return LayerProgram(text, "<corrected>", self.layer, **self._options)
 
     def trace(self, run: int, replace: Mapping[int, Array] | None = None) -> Trace:
         with _quiet():
@@ -103,17 +119,11 @@ class LayerProgram:
         before = _simple(definition)
         with edit.applied():
             text = ast.unparse(self._tree)
-        changed = LayerProgram(
-            text,
-            "<corrected>",
-            self.layer,
-            training=self._training,
-            spread=self._spread,
-            defaults=self._defaults,
-            backward=self._backward,
-        )
+        changed = self._again(text)
         after = _simple(next(node for node in changed.definitions if node.name == definition.name))
-        place = next(k for k, node in enumerate(before) if node.lineno <= edit.line <= (node.end_lineno or 0))
+        place = next((k for k, node in enumerate(before) if node is edit.statement), None)
+        if place is None:  # the head of a loop binds no value of its own
+            return None
         line = after[place].lineno
         reading = read(
             [changed.trace(run) for run in range(len(self.cases))], [canonical(*case) for case in self.cases]

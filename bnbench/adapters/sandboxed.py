@@ -1,31 +1,21 @@
-"""A handed-in file of cs231n in a worker: its functions, to be called from here as if they were here.
+"""A handed-in file of cs231n in a worker, which is called as long as it lasts: what became of it is kept beside.
 
-What :mod:`bnbench.adapters.cs231n` makes of a module's functions it makes of these as well, so that every check runs on
-them in this process, and arrays are all that the submission sees. A cache stays with the worker and is handed on by
-number. Running statistics that are all zero are left out of bn_param, as on a student's first call.
+Arrays and options are all that the submission sees. A cache stays with the worker and is handed on by number.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
-from functools import partial
-from itertools import cycle
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Self
 
-import numpy as np
-
-from bnbench.adapters.cs231n import FUNCTIONS, GRADIENTS, AnswerTypeError, Function
-from bnbench.sandbox.answers import Answer, AtMost, Call, Handle, Keep, Other, Wanted
+from bnbench.sandbox.answers import Answer, Call
 from bnbench.sandbox.host import Sandbox
 from bnbench.sandbox.limits import Limits
 from bnbench.sandbox.worker import Contents, Status, SubmissionError, Worker
 from bnbench.sandbox.zygote import SandboxError
 
-RUNNING = ("running_mean", "running_var")
-CACHES = 8
-"""Caches that a worker keeps at a time: a kernel needs two at once."""
 SURVIVED = frozenset({Status.ERROR, Status.MEMORY})
 """After these the worker goes on."""
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{4,}")
@@ -41,17 +31,16 @@ class SandboxedFile:
     def __init__(self, sandbox: Sandbox, text: str, filename: str, limits: Limits) -> None:
         self._sandbox, self._text, self._filename, self._limits = sandbox, text, filename, limits
         self._worker: Worker | None = None
-        self._numbers = cycle(range(CACHES))
         self._spent = 0.0
         self._unloadable: SubmissionError | None = None
         self.trouble: SubmissionError | SandboxError | None = None
         """Since :meth:`begin`: what ended the worker, or else the first exception of the submission."""
         self.fresh = True
-        """Whether the worker has served nothing before :meth:`begin`."""
+        """Whether the worker has served nothing before :meth:`begin`, or is still to be started."""
         self.finite = True
         """Whether every number that came back since :meth:`begin` was finite."""
 
-    def __enter__(self) -> SandboxedFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -68,7 +57,7 @@ class SandboxedFile:
         self.fresh = self._worker is None
 
     def load(self) -> Contents:
-        """Start a worker and load the file into it. Raises SubmissionError where it can't be loaded, and SandboxError."""
+        """Start a worker and load the file into it. Raises SubmissionError where that fails, and SandboxError."""
         self.close()
         try:
             self._worker = self._sandbox.worker(self._limits)
@@ -80,15 +69,6 @@ class SandboxedFile:
                 self._unloadable = error
             raise
 
-    def namespace(self, names: frozenset[str]) -> dict[str, Function]:
-        """The functions of the course that are among ``names``. They raise SubmissionError; ValueError and TypeError
-        where the submission does."""
-        made: dict[str, Function] = {}
-        for name in FUNCTIONS:
-            if name in names:
-                made[name] = partial(self._backward if "backward" in name else self._forward, name)
-        return made
-
     @property
     def lost(self) -> bool:
         """Whether nothing more is to be had before :meth:`begin`."""
@@ -96,77 +76,67 @@ class SandboxedFile:
             isinstance(self.trouble, SubmissionError) and self.trouble.status in SURVIVED
         )
 
-    def _forward(self, name: str, x: Any, gamma: Any, beta: Any, *rest: Any) -> Any:
-        param = rest[-1]
-        given = {key: value for key, value in param.items() if key not in RUNNING or not _is_fresh(param)}
-        keys = RUNNING if "batchnorm" in name else ()
-        wanted: tuple[Wanted, ...] = (AtMost(), Keep(next(self._numbers)))
-        arguments = (x, gamma, beta, *rest[:-1], given)
-        answer = self._answered(name, arguments, wanted, keys)
-        for key in keys:
-            param.pop(key, None)
-            if key in answer.dicts[0]:
-                param[key] = self._value(name, f'bn_param["{key}"]', answer.dicts[0][key])
-        if answer.returned != len(wanted):
-            return self._wrong_number(name, answer, ("out",))
-        keep = wanted[1]
-        return self._value(name, "out", answer.values[0]), Handle(keep.number if isinstance(keep, Keep) else 0)
+    def answers(self, calls: Sequence[Call]) -> Iterator[Answer]:
+        """The answers to calls that are made one after the other, in one round trip.
 
-    def _backward(self, name: str, dout: Any, cache: Any) -> Any:
-        answer = self._answered(name, (dout, cache), (AtMost(),) * len(GRADIENTS), ())
-        if answer.returned != len(GRADIENTS):
-            return self._wrong_number(name, answer, GRADIENTS)
-        return tuple(self._value(name, what, value) for what, value in zip(GRADIENTS, answer.values, strict=True))
+        If one raises an exception, they are made again one by one, each when its answer is fetched: so that it is
+        known which, and that none is made on what another did not give. Raises ValueError and TypeError where the
+        submission does, SubmissionError and SandboxError.
+        """
+        before = self.trouble
+        try:
+            return iter(self._answered(calls))
+        except SubmissionError as error:
+            if self.lost or len(calls) == 1:
+                raise _as_raised(error) from error
+            first, self.trouble = self.trouble, before
+            return self._one_by_one(calls, error, first)
 
-    def _wrong_number(self, name: str, answer: Answer, names: tuple[str, ...]) -> Any:
-        """What was returned in place of the values that were asked for, as far as it can be told from here."""
-        if answer.returned == 1 and answer.values:
-            return self._value(name, names[0], answer.values[0])
-        return (None,) * answer.returned
+    def _one_by_one(
+        self, calls: Sequence[Call], error: SubmissionError, trouble: SubmissionError | SandboxError | None
+    ) -> Iterator[Answer]:
+        for number, call in enumerate(calls, start=1):
+            try:
+                (answer,) = self._answered([call])
+            except SubmissionError as again:
+                raise _as_raised(again) from again
+            if number == len(calls):  # all is well the second time, and it may have known
+                self.trouble = self.trouble or trouble
+                raise _as_raised(error) from error
+            yield answer
 
-    def _value(self, name: str, what: str, value: Any) -> Any:
-        if isinstance(value, Other):
-            raise AnswerTypeError(f"{name}: {what} is of type {value.name}, expected a NumPy array of floats")
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
-            self.finite = False
-        return value
-
-    def _answered(
-        self, name: str, arguments: tuple[Any, ...], wanted: tuple[Wanted, ...], keys: tuple[str, ...]
-    ) -> Answer:
+    def _answered(self, calls: Sequence[Call]) -> list[Answer]:
         if self.lost and self.trouble is not None:
             raise self.trouble
         try:
             if self._worker is None:
                 self.load()
-            answer = self._timed(Call(function=name, arguments=arguments, wanted=wanted, keys=keys))
+            return self._timed(calls)
         except (SubmissionError, SandboxError) as error:
             cleaned = _cleaned(error)
             if self.trouble is None or (isinstance(cleaned, SandboxError) or cleaned.status not in SURVIVED):
                 self.trouble = cleaned
             if self.lost:
                 self.close()
-            for builtin in (ValueError, TypeError):
-                if isinstance(cleaned, SubmissionError) and cleaned.detail.startswith(f"{builtin.__name__}:"):
-                    raise builtin(cleaned.detail) from cleaned  # a refusal, for the checks that allow one
             raise cleaned from error
-        for position in answer.changed:
-            arguments[position].fill(np.nan)  # so that the change shows here as it would in one process
-        return answer
 
-    def _timed(self, call: Call) -> Answer:
+    def _timed(self, calls: Sequence[Call]) -> list[Answer]:
         if self._worker is None:
             raise SandboxError("there is no worker")
         start = time.monotonic()
-        answers = self._worker.calls([call])
+        answers = self._worker.calls(calls)
         self._spent += time.monotonic() - start
         if self._spent > self._limits.wall:
             raise SubmissionError(Status.TIMEOUT_WALL, f"took longer than {self._limits.wall:g} s in all")
-        return answers[0]
+        return answers
 
 
-def _is_fresh(param: dict[str, Any]) -> bool:
-    return param.get("mode") == "train" and not any(np.any(param[key]) for key in RUNNING if key in param)
+def _as_raised(error: SubmissionError) -> Exception:
+    """A ValueError or TypeError of the submission as such, for the checks that allow a refusal."""
+    for builtin in (ValueError, TypeError):
+        if error.detail.startswith(f"{builtin.__name__}:"):
+            return builtin(error.detail)
+    return error
 
 
 def _cleaned(error: SubmissionError | SandboxError) -> SubmissionError | SandboxError:
@@ -175,6 +145,3 @@ def _cleaned(error: SubmissionError | SandboxError) -> SubmissionError | Sandbox
         return error
     detail = _ADDRESS.sub("0x...", error.detail)
     return SubmissionError(error.status, detail, line=error.line, call=error.call)
-
-
-Opener = Callable[[], SandboxedFile]

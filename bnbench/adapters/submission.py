@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bnbench.adapters.cs231n import FUNCTIONS, LAYERS, Remarks, implementations
+from bnbench.adapters.cs231n import FUNCTIONS, LAYERS, implementations
+from bnbench.adapters.cs231n_answers import Remarks
 from bnbench.adapters.source import Source, read_source
 from bnbench.model import Implementation
 from bnbench.sandbox.child.load import Loaded, captured, load

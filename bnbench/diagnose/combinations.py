@@ -73,7 +73,8 @@ def combined(value: Array, quantities: Quantities) -> Iterator[Combination]:
         found = False
         for layout, places in alignments:
             flat = value.ravel() if len(places) == value.size else core.ravel()
-            for quantity, kind, detail in (*_terms(flat, quantities, places), *_pairs(flat, stack, places)):
+            terms = _terms(flat, quantities, places) if len(places) > 1 else ()  # one number is a multiple of any
+            for quantity, kind, detail in (*terms, *_pairs(flat, stack, places)):
                 found = True
                 yield quantity, kind, detail, layout
         if found:

@@ -10,6 +10,7 @@ from bnbench.diagnose.cause import Cause
 from bnbench.diagnose.inquiry import Inquiry
 from bnbench.diagnose.points import Point
 from bnbench.diagnose.suspects import Suspect
+from bnbench.report.graph import Graph
 
 Scenario: TypeAlias = Literal["train", "test", "defaults"]
 """How a layer was called: in a mode with every option given, or for the first time with no option but the mode."""
@@ -64,6 +65,8 @@ class LayerDiagnosis:
     """Of outputs that no line explains: from the answers alone."""
     annotations: tuple[Annotation, ...] = ()
     """In train mode, in the order of the source."""
+    picture: Graph | None = None
+    """Of train mode: the variables, and the flow of the data between them; None where nothing ran."""
 
     @property
     def right(self) -> bool:

@@ -10,91 +10,17 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any, TypeAlias
 
 from bnbench.diagnose.cause import Slip
+from bnbench.diagnose.edit import Edit, Place
+from bnbench.diagnose.expressions import expression_edits
+
+__all__ = ["Edit", "Function", "copies", "edits", "reorderings", "scope", "twice"]
 
 Function: TypeAlias = ast.FunctionDef
-
-EXPONENTS = (2, 0.5, -0.5, -1, -1.5, -2, 3, -3)
-CONSTANTS = (1, 2, 0.5, -1, -2, -0.5, 0)
-TINY = 0.1
-"""A literal below this is taken for an eps."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Edit:
-    """One change: the fields of some nodes, each with its new value."""
-
-    changes: tuple[tuple[ast.AST, str, int | None, Any], ...]
-    """(parent, field, index in the field if it is a list, the new value)."""
-    old: ast.AST
-    new: ast.AST
-    """What is replaced and by what; twice the same statement where its parts change places."""
-    statement: ast.stmt
-    slip: Slip
-    cost: float
-    """How far-fetched it is: among several right edits the cheapest is believed."""
-    pattern: str = ""
-    """What is done, whatever it is done to: ``_ / N``, ``np.mean(_)``; empty where that makes no sense."""
-
-    @property
-    def line(self) -> int:
-        return int(getattr(self.old, "lineno", self.statement.lineno))
-
-    @property
-    def before(self) -> str:
-        return ast.unparse(self.old)
-
-    @property
-    def after(self) -> str:
-        with self.applied():
-            return ast.unparse(self.new)
-
-    @property
-    def corrected(self) -> str:
-        """The whole statement, as it would be."""
-        with self.applied():
-            return ast.unparse(self.statement)
-
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """The tree with this change, for as long as the context lasts."""
-        old = [_get(parent, field, index) for parent, field, index, _ in self.changes]
-        try:
-            for parent, field, index, new in self.changes:
-                _set(parent, field, index, new)
-            yield
-        finally:
-            for (parent, field, index, _), value in zip(self.changes, old, strict=True):
-                _set(parent, field, index, value)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """An expression, and where it hangs."""
-
-    node: ast.expr
-    parent: ast.AST
-    field: str
-    index: int | None
-    statement: ast.stmt
-
-    def to(self, new: ast.expr, slip: Slip, cost: float, pattern: str = "") -> Edit:
-        new = ast.fix_missing_locations(ast.copy_location(new, self.node))
-        return Edit(
-            changes=((self.parent, self.field, self.index, new),),
-            old=self.node,
-            new=new,
-            statement=self.statement,
-            slip=slip,
-            cost=cost,
-            pattern=pattern,
-        )
 
 
 def twice(single: Iterable[Edit]) -> Iterator[Edit]:
@@ -115,21 +41,53 @@ def twice(single: Iterable[Edit]) -> Iterator[Edit]:
             )
 
 
-def edits(function: Function, *, lines: Sequence[int] | None = None, numpy: str = "np") -> Iterator[Edit]:
+def reorderings(function: Function, *, lines: Collection[int]) -> Iterator[Edit]:
+    """Two elements exchanged of what is packed, unpacked or returned on one of ``lines``."""
+    for statement in _statements(function, lines):
+        sequences = list(statement.targets) if isinstance(statement, ast.Assign) and len(statement.targets) == 1 else []
+        if isinstance(statement, ast.Assign | ast.Return) and statement.value is not None:
+            sequences.append(statement.value)
+        for sequence in sequences:
+            if isinstance(sequence, ast.Tuple):
+                yield from _reordered(statement, sequence)
+
+
+def copies(function: Function, *, lines: Collection[int]) -> Iterator[Edit]:
+    """A copy of an array that gets another name, or is packed or returned, on one of ``lines``."""
+    for statement in _statements(function, lines):
+        for place in _places(statement):
+            if isinstance(place.node, ast.Name) and isinstance(place.parent, ast.Assign | ast.Tuple):
+                copy = ast.Attribute(value=place.node, attr="copy", ctx=ast.Load())
+                yield place.to(ast.Call(func=copy, args=[], keywords=[]), Slip.IN_PLACE, 1)
+
+
+def edits(
+    function: Function,
+    *,
+    lines: Collection[int] | None = None,
+    numpy: str = "np",
+    variables: Collection[str] | None = None,
+) -> Iterator[Edit]:
     """Every small change to a function, or to the statements that start on one of ``lines``.
 
-    ``numpy`` is the name under which the module knows NumPy. What is assigned, and in which order things
-    happen, stays; loops and conditions are not touched, so that an edited function ends when the original does.
+    ``numpy`` is the name under which the module knows NumPy. Of the function's names those in ``variables`` are put
+    in; all without it. What is assigned, and in which order things happen, stays. Conditions are not touched, nor
+    what decides how long a ``while`` loop runs, so that an edited function ends when the original does.
     """
-    names = scope(function)
+    names = tuple(name for name in scope(function) if variables is None or name in variables)
     keys = sorted(set(_string_keys(function)))
-    for statement in _statements(function):
-        if lines is not None and statement.lineno not in lines:
+    summed = {id(node) for loop in ast.walk(function) if isinstance(loop, ast.For) for node in ast.walk(loop)}
+    for statement in _statements(function, lines):
+        if isinstance(statement, ast.For):
+            yield from _ranges(statement)
             continue
-        yield from _statement_edits(statement)
+        if isinstance(statement, ast.AugAssign):
+            yield from _other_operator(statement)
+        if isinstance(statement, ast.Assign):
+            yield from _accumulated(statement, Slip.REDUCTION if id(statement) in summed else Slip.TERM)
         places = list(_places(statement))
         for place in places:
-            yield from _expression_edits(place, names, keys, numpy)
+            yield from expression_edits(place, names, keys, numpy)
         yield from _exchanges(places)
 
 
@@ -141,11 +99,64 @@ def scope(function: Function) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _statements(function: Function) -> Iterator[ast.stmt]:
-    """The simple statements of a function, in the order of the source."""
+def _statements(function: Function, lines: Collection[int] | None) -> Iterator[ast.stmt]:
+    """The simple statements of a function that start on these lines, and its for loops, whose heads are meant."""
+    counting = set(_counting(function))
+    simple = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr, ast.For)
     for node in ast.walk(function):
-        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return | ast.Expr):
+        if isinstance(node, simple) and (lines is None or node.lineno in lines) and not counting & _bound(node):
             yield node
+
+
+def _counting(function: Function) -> Iterator[str]:
+    """The names on which the length of a while loop depends."""
+    for loop in ast.walk(function):
+        if isinstance(loop, ast.While):
+            names = {node.id for node in ast.walk(loop.test) if isinstance(node, ast.Name)}
+            inside = [node for node in ast.walk(loop) if isinstance(node, ast.Assign | ast.AugAssign)]
+            while more := {
+                node.id
+                for statement in inside
+                if names & _bound(statement)
+                for node in ast.walk(statement)
+                if isinstance(node, ast.Name) and node.id not in names
+            }:
+                names |= more
+            yield from names
+
+
+def _bound(statement: ast.stmt) -> set[str]:
+    """The variables that a statement binds or writes into."""
+    targets: list[ast.expr] = []
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AugAssign | ast.AnnAssign):
+        targets = [statement.target]
+    return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+
+
+def _ranges(loop: ast.For) -> Iterator[Edit]:
+    """The loop over all: ``range(n)`` for ``range(1, n)`` and ``range(n - 1)``."""
+    call = loop.iter
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        return
+    if call.func.id != "range" or len(call.args) not in (1, 2):
+        return
+    place = Place(node=call, parent=loop, field="iter", index=None, statement=loop)
+    end = call.args[-1]
+    ends = [end.left] if isinstance(end, ast.BinOp) and isinstance(end.op, ast.Sub | ast.Add) else []
+    for stop in (end, *ends):
+        if len(call.args) > 1 or stop is not end:
+            yield place.to(ast.Call(func=call.func, args=[stop], keywords=[]), Slip.REDUCTION, 1)
+
+
+def _accumulated(statement: ast.Assign, slip: Slip) -> Iterator[Edit]:
+    """Added to what was there, instead of replacing it."""
+    target = statement.targets[0]
+    if isinstance(target, ast.Name | ast.Subscript):
+        before = ast.parse(ast.unparse(target), mode="eval").body
+        place = Place(node=statement.value, parent=statement, field="value", index=None, statement=statement)
+        yield place.to(ast.BinOp(left=before, op=ast.Add(), right=statement.value), slip, 1)
 
 
 def _places(statement: ast.stmt) -> Iterator[Place]:
@@ -174,17 +185,11 @@ def _places(statement: ast.stmt) -> Iterator[Place]:
                 )
 
 
-def _statement_edits(statement: ast.stmt) -> Iterator[Edit]:
-    if isinstance(statement, ast.AugAssign):
-        other = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}.get(type(statement.op))
-        if other is not None:
-            slip = Slip.SIGN if other in (ast.Add, ast.Sub) else Slip.OPERATION
-            yield _rearranged(statement, ((statement, "op", None, other()),), slip, 1)
-    targets = statement.targets if isinstance(statement, ast.Assign) else []
-    if len(targets) == 1 and isinstance(targets[0], ast.Tuple):
-        yield from _reordered(statement, targets[0])
-    if isinstance(statement, ast.Assign | ast.Return) and isinstance(statement.value, ast.Tuple):
-        yield from _reordered(statement, statement.value)
+def _other_operator(statement: ast.AugAssign) -> Iterator[Edit]:
+    other = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}.get(type(statement.op))
+    if other is not None:
+        slip = Slip.SIGN if other in (ast.Add, ast.Sub) else Slip.OPERATION
+        yield _rearranged(statement, ((statement, "op", None, other()),), slip, 1)
 
 
 def _reordered(statement: ast.stmt, sequence: ast.Tuple) -> Iterator[Edit]:
@@ -209,223 +214,8 @@ def _rearranged(
     return Edit(changes=changes, old=statement, new=statement, statement=statement, slip=slip, cost=cost)
 
 
-def _expression_edits(place: Place, names: Sequence[str], keys: Sequence[str], numpy: str) -> Iterator[Edit]:
-    node = place.node
-    if _in_shape_of_a_call(place):
-        return
-    if isinstance(node, ast.Constant):
-        yield from _constants(place, keys)
-    elif isinstance(node, ast.Name):
-        yield from (place.to(_name(name), Slip.OPERAND, 1.5) for name in names if name != node.id)
-        if isinstance(place.parent, ast.Assign | ast.Tuple):
-            copy = ast.Attribute(value=node, attr="copy", ctx=ast.Load())
-            yield place.to(ast.Call(func=copy, args=[], keywords=[]), Slip.IN_PLACE, 1)
-    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        yield place.to(node.operand, Slip.SIGN, 1)
-        if _is_exponent(place):
-            yield from (place.to(_number(value), Slip.POWER, 1) for value in EXPONENTS)
-    elif isinstance(node, ast.BinOp):
-        yield from _operations(place, node)
-    elif isinstance(node, ast.Call):
-        yield from _calls(place, node, numpy)
-    if isinstance(node, ast.Tuple) or place.field == "slice":
-        return
-    yield from _wrappings(place, names, numpy)
-
-
-def _constants(place: Place, keys: Sequence[str]) -> Iterator[Edit]:
-    node = place.node
-    assert isinstance(node, ast.Constant)  # noqa: S101 - narrowed by the caller
-    if isinstance(node.value, str):
-        if isinstance(place.parent, ast.Subscript):
-            yield from (place.to(ast.Constant(key), Slip.OPERAND, 1.5) for key in keys if key != node.value)
-        return
-    if isinstance(node.value, bool) or not isinstance(node.value, int | float):
-        return
-    if isinstance(place.parent, ast.Subscript):  # x.shape[0] for x.shape[1]
-        yield from (place.to(_number(k), Slip.COUNT, 1) for k in (0, 1, 2, 3) if k != node.value)
-        return
-    slip, values = (Slip.POWER, EXPONENTS) if _is_exponent(place) else (Slip.FACTOR, CONSTANTS)
-    if 0 < node.value < TINY:
-        yield place.to(_number(1e-5), Slip.EPS, 1)
-    for value in values:
-        if value != node.value:
-            yield place.to(_number(value), Slip.SIGN if value == -node.value and slip is Slip.FACTOR else slip, 1)
-
-
-def _is_exponent(place: Place) -> bool:
-    return isinstance(place.parent, ast.BinOp) and isinstance(place.parent.op, ast.Pow) and place.field == "right"
-
-
-def _operations(place: Place, node: ast.BinOp) -> Iterator[Edit]:
-    left, right, op = node.left, node.right, node.op
-
-    def binary(operator: ast.operator, a: ast.expr = left, b: ast.expr = right) -> ast.expr:
-        return ast.BinOp(left=a, op=operator, right=b)
-
-    if isinstance(op, ast.Add | ast.Sub):
-        other: ast.operator = ast.Sub() if isinstance(op, ast.Add) else ast.Add()
-        yield place.to(binary(other), Slip.SIGN, 1)
-        yield place.to(binary(ast.Div()), Slip.OPERATION, 1)
-        yield place.to(binary(ast.Mult()), Slip.OPERATION, 1.5)
-        yield place.to(left, Slip.TERM, 1)
-        yield place.to(right if isinstance(op, ast.Add) else _minus(right), Slip.TERM, 1.5)
-        if isinstance(op, ast.Sub):
-            yield place.to(binary(op, right, left), Slip.SIGN, 1)
-        yield from _moved_inside(place, node)
-    elif isinstance(op, ast.Mult | ast.Div):
-        other = ast.Div() if isinstance(op, ast.Mult) else ast.Mult()
-        yield place.to(binary(other), Slip.POWER, 1)
-        yield place.to(binary(ast.Add()), Slip.OPERATION, 1.5)
-        yield place.to(binary(ast.Sub()), Slip.OPERATION, 1.5)
-        yield place.to(left, Slip.FACTOR, 1)
-        if isinstance(op, ast.Mult):
-            yield place.to(right, Slip.FACTOR, 1)
-        else:
-            yield place.to(binary(op, right, left), Slip.POWER, 1.5)
-    elif isinstance(op, ast.Pow):
-        yield place.to(left, Slip.POWER, 1)
-
-
-def _moved_inside(place: Place, node: ast.BinOp) -> Iterator[Edit]:
-    """sqrt(v) + eps, read as sqrt(v + eps); and a sum under a power or a root taken apart."""
-    for inner, outer in ((node.left, node.right), (node.right, node.left)):
-        if isinstance(inner, ast.Call) and inner.args:
-            within = ast.BinOp(left=inner.args[0], op=node.op, right=outer)
-            call = ast.Call(func=inner.func, args=[within, *inner.args[1:]], keywords=inner.keywords)
-            yield place.to(call, Slip.EPS, 1)
-        if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Pow):
-            base = ast.BinOp(left=inner.left, op=node.op, right=outer)
-            yield place.to(ast.BinOp(left=base, op=inner.op, right=inner.right), Slip.EPS, 1)
-
-
-_METHODS = {"mean": ("sum",), "sum": ("mean",), "var": ("std",), "std": ("var",), "max": ("mean",)}
-
-
-def _calls(place: Place, node: ast.Call, numpy: str) -> Iterator[Edit]:
-    function = node.func
-    if isinstance(function, ast.Attribute):
-        for other in _METHODS.get(function.attr, ()):
-            renamed = ast.Attribute(value=function.value, attr=other, ctx=ast.Load())
-            slip = Slip.COUNT if other in ("mean", "sum") else Slip.POWER
-            yield place.to(ast.Call(func=renamed, args=node.args, keywords=node.keywords), slip, 1, f"{other}(_)")
-        if function.attr in ("mean", "sum", "var", "std", "max", "min"):
-            yield from _axes(place, node, function, numpy)
-    if node.args:
-        dropped = Slip.REDUCTION if _attribute(function) in ("sum", "mean") else Slip.POWER
-        yield place.to(node.args[0], dropped, 1)
-    if isinstance(function, ast.Attribute) and not _is_name(function.value, numpy):
-        yield place.to(function.value, Slip.REDUCTION, 1)
-
-
-def _axes(place: Place, node: ast.Call, function: ast.Attribute, numpy: str) -> Iterator[Edit]:
-    """The same reduction over other axes, with and without keepdims, with another divisor."""
-    of_module = _is_name(function.value, numpy)
-    positional = node.args[:1] if of_module else []
-    keywords = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
-    given = node.args[1:] if of_module else node.args
-    if given:
-        keywords.setdefault("axis", given[0])
-    axis = keywords.get("axis")
-    now = None if axis is None else ast.unparse(axis)
-
-    def reduction(values: dict[str, ast.expr]) -> ast.expr:
-        return ast.Call(
-            func=function, args=positional, keywords=[ast.keyword(arg=k, value=v) for k, v in values.items()]
-        )
-
-    for other in ("0", "1", "-1", "(0, 2, 3)", "(0, 2)", "(0, 1)", "(2, 3)", "(2, 3, 4)", "(1, 2, 3)", None):
-        if other == now:
-            continue
-        values = {key: value for key, value in keywords.items() if key != "axis"}
-        chosen = values if other is None else {"axis": ast.parse(other, mode="eval").body, **values}
-        yield place.to(reduction(chosen), Slip.REDUCTION, 1 if other in ("0", "1", "-1", None) else 1.5)
-        if "keepdims" not in keywords and other is not None:
-            yield place.to(reduction({**chosen, "keepdims": ast.Constant(value=True)}), Slip.REDUCTION, 1.5)
-    if "keepdims" in keywords:
-        yield place.to(reduction({k: v for k, v in keywords.items() if k != "keepdims"}), Slip.REDUCTION, 1)
-    else:
-        yield place.to(reduction({**keywords, "keepdims": ast.Constant(value=True)}), Slip.REDUCTION, 1)
-    if "ddof" in keywords:
-        yield place.to(reduction({k: v for k, v in keywords.items() if k != "ddof"}), Slip.COUNT, 1)
-    elif _attribute(function) in ("var", "std"):
-        yield place.to(reduction({**keywords, "ddof": _number(1)}), Slip.COUNT, 1.5)
-
-
-def _wrappings(place: Place, names: Sequence[str], numpy: str) -> Iterator[Edit]:
-    """Something around an expression: a sign, a factor, a root, a sum, a further term."""
-    node = place.node
-    yield place.to(_minus(node), Slip.SIGN, 1.5)
-    for value in (2, 0.5):
-        yield place.to(ast.BinOp(left=_number(value), op=ast.Mult(), right=node), Slip.FACTOR, 1.5)
-    if isinstance(node, ast.Constant):
-        return
-    yield place.to(_call(numpy, "sqrt", node), Slip.POWER, 1.5)
-    yield place.to(ast.BinOp(left=node, op=ast.Pow(), right=_number(2)), Slip.POWER, 1.5)
-    yield place.to(ast.BinOp(left=_number(1), op=ast.Div(), right=node), Slip.POWER, 2)
-    for reduction in ("sum", "mean"):
-        for axis in (0, 1):
-            call = _call(numpy, reduction, node)
-            call.keywords.append(ast.keyword(arg="axis", value=_number(axis)))
-            yield place.to(call, Slip.REDUCTION, 1.5)
-    for name in names:
-        for operator, sign, slip in (
-            (ast.Mult(), "*", Slip.FACTOR),
-            (ast.Div(), "/", Slip.FACTOR),
-            (ast.Add(), "+", Slip.TERM),
-            (ast.Sub(), "-", Slip.TERM),
-        ):
-            yield place.to(ast.BinOp(left=node, op=operator, right=_name(name)), slip, 2, f"_ {sign} {name}")
-    count = ast.Call(func=_name("len"), args=[_name(names[0])], keywords=[])
-    yield place.to(ast.BinOp(left=node, op=ast.Div(), right=count), Slip.COUNT, 2, "_ / len")
-    yield place.to(ast.BinOp(left=node, op=ast.Mult(), right=count), Slip.COUNT, 2, "_ * len")
-
-
-def _in_shape_of_a_call(place: Place) -> bool:
-    """axis=, keepdims=, dtype=: edited with the call they belong to."""
-    return isinstance(place.parent, ast.keyword) and place.parent.arg in ("axis", "keepdims", "dtype", "ddof")
-
-
 def _string_keys(function: Function) -> Iterator[str]:
     for node in ast.walk(function):
         match node:
             case ast.Subscript(slice=ast.Constant(value=str(key))):
                 yield key
-
-
-def _attribute(function: ast.expr) -> str:
-    return function.attr if isinstance(function, ast.Attribute) else ""
-
-
-def _is_name(node: ast.expr, name: str) -> bool:
-    return isinstance(node, ast.Name) and node.id == name
-
-
-def _name(name: str) -> ast.expr:
-    return ast.Name(id=name, ctx=ast.Load())
-
-
-def _number(value: float) -> ast.expr:
-    return _minus(ast.Constant(value=-value)) if value < 0 else ast.Constant(value=value)
-
-
-def _minus(node: ast.expr) -> ast.expr:
-    return ast.UnaryOp(op=ast.USub(), operand=node)
-
-
-def _call(module: str, function: str, argument: ast.expr) -> ast.Call:
-    return ast.Call(
-        func=ast.Attribute(value=_name(module), attr=function, ctx=ast.Load()), args=[argument], keywords=[]
-    )
-
-
-def _get(parent: ast.AST, field: str, index: int | None) -> Any:
-    value = getattr(parent, field)
-    return value if index is None else value[index]
-
-
-def _set(parent: ast.AST, field: str, index: int | None, new: Any) -> None:
-    if index is None:
-        setattr(parent, field, new)
-    else:
-        getattr(parent, field)[index] = new

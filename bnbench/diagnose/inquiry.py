@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 
+from bnbench.diagnose.attempts import Attempts
 from bnbench.diagnose.points import Point, Reading, ancestors, read
 from bnbench.diagnose.program import Program, agrees, expected
 from bnbench.diagnose.quantities import canonical
 from bnbench.diagnose.recognize import Recognition, recognize
 from bnbench.model import Array
 from bnbench.sandbox.child.probe import Failure, Trace
+
+RETURNED: Mapping[str, str] = MappingProxyType({"y": "0", "dx": "0", "dgamma": "1", "dbeta": "2"})
+"""The places of the outputs among what is returned, as the recorder names them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +49,9 @@ class Inquiry:
         return self.reading.quantities[0].inputs.options.training
 
     def depending(self, point: Point) -> tuple[str, ...]:
-        """The wrong outputs that were computed from a point."""
-        return tuple(name for name, events in self._sources.items() if point.events[0] in events)
+        """The wrong outputs that were computed from a point, in any of its passes."""
+        passes = {other.events[0] for other in self.reading.by_site[point.site]}
+        return tuple(name for name, events in self._sources.items() if passes & events)
 
     @cached_property
     def _sources(self) -> dict[str, set[int]]:
@@ -64,6 +70,16 @@ class Inquiry:
     def _near(self) -> dict[Point, tuple[Recognition, ...]]:
         return {}
 
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """The names that hold arrays or numbers, wherever they are bound."""
+        return frozenset(self.reading.site(point).name for point in self.reading.points)
+
+    @cached_property
+    def attempts(self) -> Attempts:
+        """What was tried so far, and how much may still be."""
+        return Attempts(len(self.trace.events))
+
     @property
     def trace(self) -> Trace:
         """Of the first run."""
@@ -75,12 +91,17 @@ class Inquiry:
         return [trace.events[event].value for trace, event in pairs]
 
     def relevant(self) -> tuple[Point, ...]:
-        """The points that a wrong output was computed from, in the order of execution; of a loop the first pass."""
-        events = set().union(*self._sources.values())
+        """The points that a wrong output was computed from, in the order of execution; of a loop the first pass.
+
+        Where the forward pass is wrong the gradients follow, and nothing is said of them yet.
+        """
+        forward = [events for name, events in self._sources.items() if not name.startswith("d")]
+        events = set().union(*(forward or self._sources.values()))
+        sites = {point.site for point in self.reading.points if point.events[0] in events}
         return tuple(
             point
             for point in self.reading.points
-            if point.events[0] in events and point is self.reading.by_site[point.site][0]
+            if point.site in sites and point is self.reading.by_site[point.site][0]
         )
 
     def frontier(self) -> tuple[Point, ...]:
@@ -89,7 +110,8 @@ class Inquiry:
         On the way from there to a wrong output no node of the graph is right: what is healed again is no suspect.
         """
         events: set[int] = set()
-        stack = list(self.makers.values())
+        first = [event for name, event in self.makers.items() if not name.startswith("d")]
+        stack = first or list(self.makers.values())
         while stack:
             event = stack.pop()
             if event not in events:
@@ -100,6 +122,11 @@ class Inquiry:
             for point in self.relevant()
             if point.events[0] in events and not point.right and self._computed_from_right(point)
         )
+
+    def follows(self, point: Point) -> bool:
+        """Whether something that is not right was met on the way to a point."""
+        before = ancestors(self.trace, self.trace.events[point.events[0]].inputs)
+        return any(not self.reading.by_event[event].right for event in before if event in self.reading.by_event)
 
     def _healed(self, event: int) -> bool:
         point = self.reading.by_event.get(event)
@@ -126,7 +153,7 @@ def inquire(program: Program) -> Inquiry:
         for name in right[0]
         if not all(agrees(got.get(name), known[name]) for got, known in zip(answers, right, strict=True))
     )
-    makers = {name: _maker(traces[0], answers[0].get(name)) for name in wrong}
+    makers = {name: _maker(traces[0], name, answers[0].get(name)) for name in wrong}
     return Inquiry(
         program=program,
         reading=read(traces, quantities),
@@ -136,14 +163,16 @@ def inquire(program: Program) -> Inquiry:
     )
 
 
-def _maker(trace: Trace, output: Array | None) -> int | None:
-    """The last event that shows an output."""
+def _maker(trace: Trace, name: str, output: Array | None) -> int | None:
+    """The last event that shows an output, at best where it is returned in its place."""
     if output is None:
         return None
     flat = np.ravel(output)
-    same: Sequence[int] = [
+    same = [
         index
         for index, event in enumerate(trace.events)
-        if event.value.size == flat.size and np.array_equal(event.value.ravel(), flat)
+        if event.value.size == flat.size and np.array_equal(event.value.ravel(), flat, equal_nan=True)
     ]
-    return same[-1] if same else None
+    sites = ((index, trace.sites[trace.events[index].site]) for index in same)
+    returned = [index for index, site in sites if site.role == "returned" and site.name == RETURNED.get(name)]
+    return next(reversed(returned or same), None)

@@ -8,6 +8,9 @@ from bnbench.diagnose.cause import QUANTITIES, Quantity, Slip, belongs_to
 from bnbench.diagnose.edits import Edit
 from bnbench.diagnose.inquiry import Inquiry
 
+TELLING = frozenset({"eps", "divisor", "reduction", "order", "operand", "state", "mode"})
+"""Near misses that hardly anything but that slip produces: believed without a proof by replay."""
+
 FROM_TO: dict[tuple[str, str], Slip] = {
     ("scaled", "y"): Slip.TERM,
     ("x_hat", "y"): Slip.FACTOR,
@@ -19,6 +22,7 @@ FROM_TO: dict[tuple[str, str], Slip] = {
     ("dx (without sq)", "dx"): Slip.TERM,
     ("dx (through mu)", "dx"): Slip.TERM,
     ("dy", "dx_hat"): Slip.FACTOR,
+    ("x", "mu"): Slip.REDUCTION,
     ("sq", "var"): Slip.REDUCTION,
     ("xc^2", "var"): Slip.REDUCTION,
     ("dy x_hat", "dgamma"): Slip.REDUCTION,
@@ -53,8 +57,6 @@ def slip_of_edit(inquiry: Inquiry, edit: Edit) -> Slip:
         return Slip.COUNT
     if edit.slip in (Slip.FACTOR, Slip.TERM, Slip.OPERAND) and kinds and kinds <= {"count"}:
         return Slip.COUNT
-    if edit.slip is Slip.TERM and _accumulates(inquiry, edit):
-        return Slip.REDUCTION
     if edit.slip is Slip.OPERAND and not inquiry.training:
         return Slip.MODE
     return edit.slip
@@ -90,6 +92,7 @@ USUAL: tuple[tuple[str, Quantity], ...] = (
     ("var", "var"),
     ("std", "sd"),
     ("sd", "sd"),
+    ("sig", "sd"),
     ("xc", "xc"),
     ("xmu", "xc"),
     ("center", "xc"),
@@ -106,16 +109,3 @@ def usual(name: str) -> Quantity | None:
     if meant is not None and plain.startswith("d") and not meant.startswith("running"):
         return belongs_to(f"d{meant}")
     return meant
-
-
-def _accumulates(inquiry: Inquiry, edit: Edit) -> bool:
-    """Whether an edit adds to a statement of a loop what the statement binds: the sum it should have been."""
-    for definition in inquiry.program.definitions:
-        for loop in ast.walk(definition):
-            if not isinstance(loop, ast.For):
-                continue
-            for node in ast.walk(loop):
-                if isinstance(node, ast.Assign) and node.lineno == edit.line:
-                    target = ast.unparse(node.targets[0])
-                    return target in edit.after and target not in edit.before
-    return False

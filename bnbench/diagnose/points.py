@@ -102,6 +102,9 @@ def read(traces: Sequence[Trace], quantities: Sequence[Quantities]) -> Reading:
             values = [trace.events[index].value for trace, index in zip(traces, found, strict=True)]
             points.append(Point(site=site, events=found, seen=recognize(values, quantities)))
     points.sort(key=lambda point: point.events[0])
+    start = next((p.events[0] for p in points if p.seen and p.seen[0].quantity == "dy"), len(traces[0].events))
+    points = [_before_the_backward(point) if point.events[0] < start else point for point in points]
+    points = [replace(point, seen=()) if _cancels(point, traces[0]) else point for point in points]
     by_site: dict[int, list[Point]] = defaultdict(list)
     for point in points:
         by_site[point.site].append(point)
@@ -112,6 +115,19 @@ def read(traces: Sequence[Trace], quantities: Sequence[Quantities]) -> Reading:
         by_event={point.events[0]: point for point in points},
         by_site={site: tuple(seen) for site, seen in by_site.items()},
     )
+
+
+def _before_the_backward(point: Point) -> Point:
+    """Without the gradients that it shows by chance: the mean of xc is zero, and so is what reaches mu from var."""
+    return replace(point, seen=tuple(seen for seen in point.seen if not (seen.node or "").startswith("d")))
+
+
+def _cancels(point: Point, trace: Trace) -> bool:
+    """Whether it is an array of zeros that was computed from two others: ``x - x``, right nowhere."""
+    event = trace.events[point.events[0]]
+    zero = bool(point.seen) and point.seen[0].quantity == "0" and event.value.size > 1
+    given = [trace.events[before].value for before in event.inputs]
+    return zero and sum(value.size > 1 and bool(value.any()) for value in given) > 1
 
 
 def _sampled(count: int) -> list[int]:

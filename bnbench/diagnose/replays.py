@@ -24,26 +24,39 @@ class Replayed(NamedTuple):
     """How the point's values deviate from it, if that is one known slip."""
 
 
-def replayed(inquiry: Inquiry, point: Point, *, roles: Collection[str] = ("node", "part")) -> Replayed | None:
+def replayed(
+    inquiry: Inquiry,
+    point: Point,
+    *,
+    roles: Collection[str] = ("node", "part"),
+    names: Collection[str] | None = None,
+    outputs: Collection[str] | None = None,
+) -> Replayed | None:
     """The quantity that belongs where this point is.
 
-    Of a place that is passed several times, in a loop, only a constant factor can be taken back.
+    What it shows but for a slip is tried first, then every quantity of these ``roles``; with ``names`` only those.
+    Right must become what depends on the point, or ``outputs``, and what is right must stay so. Of a place that is
+    passed several times, in a loop, only a constant factor can be taken back. None also where
+    :class:`bnbench.diagnose.attempts.Attempts` allows no more.
     """
-    if inquiry.reading.site(point).role == "argument":
+    numbers = inquiry.values(point)[0].dtype.kind != "f"  # a counter: with another value a loop might not end
+    if numbers or inquiry.reading.site(point).role == "argument":
         return None
-    depending = inquiry.depending(point)
-    names = [name for name in inquiry.right[0] if name in depending or name not in inquiry.wrong]
-    near = inquiry.near(point)
+    depending = inquiry.depending(point) if outputs is None else outputs
+    if not depending:
+        return None
+    right = [name for name in inquiry.right[0] if name in depending or name not in inquiry.wrong]
+    near = inquiry.near(point) if names is None else ()
+    known = inquiry.reading.quantities[0]
     if len(inquiry.reading.by_site[point.site]) > 1:
-        scaled = (miss for miss in near if miss.kind == "factor" and _unscales(inquiry, point, miss.detail, names))
+        scaled = (miss for miss in near if miss.kind == "factor" and _unscales(inquiry, point, miss.detail, right))
         miss = next(scaled, None)
-        return Replayed(point, inquiry.reading.quantities[0][miss.quantity], miss) if miss else None
-    known = inquiry.reading.quantities[0].known
-    nodes = [quantity.name for quantity in known if quantity.role in roles]
-    for name in dict.fromkeys([*(miss.quantity for miss in near), *nodes]):
-        if name in inquiry.reading.quantities[0] and _restores(inquiry, point, name, names):
-            miss = next((miss for miss in near if miss.quantity == name), None)
-            return Replayed(point, inquiry.reading.quantities[0][name], miss)
+        return Replayed(point, known[miss.quantity], miss) if miss else None
+    if names is None:
+        names = [*(miss.quantity for miss in near), *(one.name for one in known if one.role in roles)]
+    for name in dict.fromkeys(names):
+        if name in known and _restores(inquiry, point, name, right):
+            return Replayed(point, known[name], next((miss for miss in near if miss.quantity == name), None))
     return None
 
 
@@ -59,6 +72,8 @@ def _restores(inquiry: Inquiry, point: Point, name: str, outputs: Iterable[str])
     ]
     for arrays in zip(*layouts, strict=False):
         for run, array in enumerate(arrays):
+            if not inquiry.attempts.replay():
+                return False
             trace = inquiry.program.trace(run, {point.events[run]: array})
             if trace.error is not None:
                 break
@@ -72,6 +87,8 @@ def _restores(inquiry: Inquiry, point: Point, name: str, outputs: Iterable[str])
 def _unscales(inquiry: Inquiry, point: Point, factor: str, outputs: Iterable[str]) -> bool:
     """Whether everything depending becomes right when every value of this place is divided by a factor."""
     for run, (trace, quantities) in enumerate(zip(inquiry.reading.traces, inquiry.reading.quantities, strict=True)):
+        if not inquiry.attempts.replay():
+            return False
         value = next(known.value for known in factors(quantities) if known.name == factor)
         passes = {index: event.value / value for index, event in enumerate(trace.events) if event.site == point.site}
         again = inquiry.program.trace(run, passes)

@@ -7,69 +7,55 @@ all that a value was computed from is right, and the value is right but for one 
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Hashable, Mapping
+from typing import TypeVar
 
-import numpy as np
-
-from bnbench.diagnose.cause import Quantity, Slip, belongs_to
-from bnbench.diagnose.corrections import MOST, Correction, correction, functions_of
+from bnbench.diagnose.accusation import of_copy, of_edit, of_near_miss, of_replay, shown
+from bnbench.diagnose.cause import Slip, belongs_to
+from bnbench.diagnose.corrections import correction
+from bnbench.diagnose.doubts import is_aliased, is_renamed, is_unpacked, meant
+from bnbench.diagnose.factors import factors
+from bnbench.diagnose.failures import of_failure
 from bnbench.diagnose.inquiry import Inquiry
-from bnbench.diagnose.naming import slip_of_edit, slip_of_output, usual
-from bnbench.diagnose.points import Point
-from bnbench.diagnose.program import Program
-from bnbench.diagnose.quantities import Known
-from bnbench.diagnose.recognize import Recognition
-from bnbench.diagnose.replays import Replayed, deviations, forms, replayed
+from bnbench.diagnose.naming import TELLING, slip_of_output, usual
+from bnbench.diagnose.points import Point, ancestors
+from bnbench.diagnose.replays import Replayed, deviations, replayed
+from bnbench.diagnose.statements import passing_lines, statement_on
+from bnbench.diagnose.suspect import Element, Proof, Suspect
 
-Proof: TypeAlias = Literal["edited", "replayed", "recognized"]
+__all__ = ["Element", "Proof", "Suspect", "find_suspect", "find_suspects"]
 
-TELLING = frozenset({"eps", "divisor", "reduction", "order", "operand", "state", "mode"})
-"""Near misses that hardly anything but that slip produces: believed without a proof by replay."""
+Scenario = TypeVar("Scenario", bound=Hashable)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Element:
-    """One element of a value: where it is, what it is, and what it should be."""
+def find_suspects(inquiries: Mapping[Scenario, Inquiry]) -> dict[Scenario, Suspect | None]:
+    """The suspect of each scenario; what went wrong in an earlier one of the same mode is not searched again."""
+    found: dict[Scenario, Suspect | None] = {}
+    for scenario, inquiry in inquiries.items():
+        found[scenario] = next(
+            (
+                suspect
+                for other, suspect in found.items()
+                if suspect is not None and _explained(inquiry, by=inquiries[other])
+            ),
+            None,
+        ) or find_suspect(inquiry)
+    return found
 
-    index: tuple[int, ...]
-    got: float
-    right: float
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Suspect:
-    """A line, what is wrong with it, and how we know."""
-
-    function: str
-    line: int | None
-    """None where there is no line: what is missing stands nowhere."""
-    statement: str
-    """The source of that line's statement."""
-    name: str
-    """The variable or expression whose value is wrong, in the student's words."""
-    shows: str
-    """What the value is instead; empty if that is not known."""
-    quantity: Quantity
-    should_be: str
-    """What belongs there, more exactly than ``quantity`` if possible."""
-    slip: Slip | None
-    proof: Proof
-    correction: Correction | None = None
-    elements: tuple[Element, ...] = ()
-    message: str = ""
-    """Of the exception, where one ended the run."""
+def _explained(inquiry: Inquiry, *, by: Inquiry) -> bool:
+    """Whether all that is wrong was wrong before, in the same mode and in the same way."""
+    same = inquiry.training == by.training and inquiry.failure == by.failure
+    return same and bool(inquiry.wrong) and set(inquiry.wrong) <= set(by.wrong)
 
 
 def find_suspect(inquiry: Inquiry) -> Suspect | None:
     """The line that makes outputs wrong; None when all are right, or when nothing can be said."""
     if inquiry.failure is not None:
-        return _of_failure(inquiry)
+        return of_failure(inquiry, inquiry.failure)
     if not inquiry.wrong:
         return _overwriting(inquiry) if inquiry.overwritten else None
-    for search in (_missing, _by_copy, _by_replay, _by_near_miss, _by_edit_of_frontier, _by_output, _anywhere):
+    for search in SEARCHES:
         found = search(inquiry)
         if found is not None:
             return found
@@ -79,247 +65,151 @@ def find_suspect(inquiry: Inquiry) -> Suspect | None:
 def _missing(inquiry: Inquiry) -> Suspect | None:
     """An output that is None, or was never returned."""
     answers = inquiry.program.outputs(0, inquiry.trace)
-    for name in inquiry.wrong:
-        if name not in answers:
-            returns = [site for site in inquiry.trace.sites if site.role == "returned"]
-            line = returns[-1].line if returns else None
-            return Suspect(
-                function=returns[-1].function if returns else "",
-                line=line,
-                statement=statement_on(inquiry.program, line),
-                name=name,
-                shows="None",
-                quantity=belongs_to(name),
-                should_be=name,
-                slip=Slip.UNIMPLEMENTED,
-                proof="recognized",
-            )
-    return None
-
-
-def _by_copy(inquiry: Inquiry) -> Suspect | None:
-    """Something is overwritten that is still needed: a copy of it repairs everything."""
-    sites = {inquiry.reading.site(point) for point in inquiry.reading.points}
-    if not any(site.role == "changed" for site in sites):
+    name = next((name for name in inquiry.wrong if name not in answers), None)
+    if name is None:
         return None
-    found = correction(inquiry, sorted({site.line for site in sites}), only=Slip.IN_PLACE)
-    return _from_copy(inquiry, found) if found else None
-
-
-def _by_replay(inquiry: Inquiry) -> Suspect | None:
-    """The first doubtful value whose replacement repairs what depends on it."""
-    frontier = inquiry.frontier()
-    doubtful = {point.events[0] for point in frontier} | {point.events[0] for point in _renamed(inquiry)}
-    for point in inquiry.relevant():
-        if point.events[0] in doubtful:
-            found = replayed(inquiry, point)
-            if found is not None:
-                return _from_replay(inquiry, found)
-            if point in frontier and any(miss.kind in TELLING for miss in inquiry.near(point)):
-                return None  # two mistakes: the first of them is named below
-    return None
-
-
-def _renamed(inquiry: Inquiry) -> Iterator[Point]:
-    """Values that are right in themselves, and perhaps not what the name is meant for.
-
-    ``dvar`` shows 2 dvar, ``dxhat`` is dout: right in some correct program, wrong in this one. What is unpacked from
-    a cache is passed on, not named anew.
-    """
-    for point in inquiry.relevant():
-        site = inquiry.reading.site(point)
-        if site.role not in ("assigned", "changed") or not point.right:
-            continue
-        shown = point.seen[0]
-        given = shown.node in ("x", "dy") and not _unpacked(inquiry, point)
-        if given or inquiry.reading.quantities[0][shown.quantity].role == "piece":
-            yield point
-
-
-def _by_near_miss(inquiry: Inquiry) -> Suspect | None:
-    for point in inquiry.frontier():
-        near = next((miss for miss in inquiry.near(point) if miss.kind in TELLING), None)
-        if near is not None:
-            return _from_near_miss(inquiry, point, near)
-    return None
-
-
-def _by_edit_of_frontier(inquiry: Inquiry) -> Suspect | None:
-    lines = list(dict.fromkeys(inquiry.reading.site(point).line for point in inquiry.frontier()))
-    for line in lines:
-        found = correction(inquiry, [line], most=MOST // len(lines))
-        if found is not None:
-            return _from_edit(inquiry, found)
-    return None
-
-
-def _by_output(inquiry: Inquiry) -> Suspect | None:
-    """A value that is right in itself and made into an output that it is not."""
-    for point in inquiry.relevant():
-        passed_on = _unpacked(inquiry, point) or _shown(point).endswith("(before)")
-        if inquiry.reading.site(point).role == "assigned" and point.right and not passed_on:
-            found = replayed(inquiry, point, roles=("node",))
-            if found is not None and not found.known.name.endswith("(before)"):
-                return _from_replay(inquiry, found)
-    return None
-
-
-def _anywhere(inquiry: Inquiry) -> Suspect | None:
-    """An edit of any line that matters; then the same edit twice; then what the frontier or an output shows."""
-    lines = sorted({inquiry.reading.site(point).line for point in inquiry.relevant()}, reverse=True)
-    for pairs in (False, True):
-        each = MOST // len(lines)
-        found = next(filter(None, (correction(inquiry, [line], pairs=pairs, most=each) for line in lines)), None)
-        if found is not None:
-            return _from_edit(inquiry, found)
-    for point in inquiry.frontier():
-        near = next(iter(inquiry.near(point)), None)
-        if near is not None and near.kind in ("factor", "power"):
-            return _from_near_miss(inquiry, point, near)
-    return _from_output(inquiry)
-
-
-def _from_replay(inquiry: Inquiry, found: Replayed) -> Suspect:
-    site = inquiry.reading.site(found.point)
-    edit = correction(inquiry, [site.line])
-    slip = _slip(inquiry, found.near, edit) or slip_of_output(_shown(found.point), found.known.name)
-    return Suspect(
-        function=site.function,
-        line=site.line,
-        statement=statement_on(inquiry.program, site.line),
-        name=site.name or site.text,
-        shows=found.near.words() if found.near else _shown(found.point),
-        quantity=_quantity(inquiry, slip, found.known.node or belongs_to(found.known.name)),
-        should_be=found.known.name,
-        slip=slip,
-        proof="edited" if edit else "replayed",
-        correction=edit,
-        elements=elements(inquiry, found.point, found.known),
-    )
-
-
-def _from_near_miss(inquiry: Inquiry, point: Point, near: Recognition) -> Suspect:
-    site = inquiry.reading.site(point)
-    edit = correction(inquiry, [site.line])
-    slip = _slip(inquiry, near, edit)
-    known = inquiry.reading.quantities[0][near.quantity]
-    return Suspect(
-        function=site.function,
-        line=site.line,
-        statement=statement_on(inquiry.program, site.line),
-        name=site.name or site.text,
-        shows=near.words(),
-        quantity=_quantity(inquiry, slip, near.node or belongs_to(near.quantity)),
-        should_be=near.quantity,
-        slip=slip,
-        proof="edited" if edit else "recognized",
-        correction=edit,
-        elements=elements(inquiry, point, known),
-    )
-
-
-def _from_edit(inquiry: Inquiry, found: Correction) -> Suspect:
-    line = found.edit.line
-    point = _bound_on(inquiry, line)
-    site = inquiry.reading.site(point) if point else None
-    near = next(iter(inquiry.near(point)), None) if point else None
-    slip = _slip(inquiry, near, found)
-    if slip is Slip.IN_PLACE:
-        return _from_copy(inquiry, found)
-    if slip is Slip.ORDER and not isinstance(_node_on(inquiry.program, line), ast.Return):
-        return _from_cache(inquiry, found)
-    corrected = inquiry.program.corrected(found.definition, found.edit)
+    returns = [site for site in inquiry.trace.sites if site.role == "returned"]
+    own = [site for site in returns if ("backward" in site.function) == name.startswith("d")]
+    site = next(reversed(own or returns), None)
     return Suspect(
         function=site.function if site else "",
-        line=line,
-        statement=statement_on(inquiry.program, line),
-        name=(site.name or site.text) if site else "",
-        shows=near.words() if near else _shown(point) if point else "",
-        quantity=_quantity(inquiry, slip, corrected or belongs_to(inquiry.wrong[0])),
-        should_be=corrected or "",
-        slip=slip,
-        proof="edited",
-        correction=found,
-    )
-
-
-def _from_copy(inquiry: Inquiry, found: Correction) -> Suspect:
-    """A copy repairs everything: the line that overwrites the original is to blame, not the one that shares it."""
-    for point in inquiry.reading.points:
-        site = inquiry.reading.site(point)
-        if site.role == "changed" and site.line >= found.edit.line:
-            break
-    original = next(p for p in inquiry.reading.points if inquiry.reading.site(p).name == found.edit.before)
-    return Suspect(
-        function=site.function,
-        line=site.line,
-        statement=statement_on(inquiry.program, site.line),
-        name=found.edit.before,
-        shows=_shown(point),
-        quantity=(original.seen[0].node if original.seen else None) or "x",
-        should_be=_shown(original),
-        slip=Slip.IN_PLACE,
-        proof="edited",
-        correction=found,
-    )
-
-
-def _overwriting(inquiry: Inquiry) -> Suspect | None:
-    """Every output is right, and an argument is not what it was."""
-    name = inquiry.overwritten[0]
-    shown = {point: inquiry.reading.site(point) for point in inquiry.reading.points}
-    changed = [point for point, site in shown.items() if site.role == "changed"]
-    if not changed:
-        return None
-    named = [point for point in changed if usual(shown[point].name) == name or shown[point].name in (name, "dout")]
-    point = (named or changed)[0]
-    return Suspect(
-        function=shown[point].function,
-        line=shown[point].line,
-        statement=statement_on(inquiry.program, shown[point].line),
-        name=shown[point].name,
-        shows=_shown(point),
+        line=site.line if site else None,
+        statement=statement_on(inquiry.program, site.line if site else None),
+        name=name,
+        shows="None",
         quantity=belongs_to(name),
         should_be=name,
-        slip=Slip.IN_PLACE,
+        slip=Slip.UNIMPLEMENTED,
         proof="recognized",
     )
 
 
-def _from_cache(inquiry: Inquiry, found: Correction) -> Suspect:
-    """What was packed in one order is unpacked in another."""
-    return Suspect(
-        function=function_on(inquiry.program, found.edit.line),
-        line=found.edit.line,
-        statement=found.edit.before,
-        name="cache",
-        shows="",
-        quantity="cache",
-        should_be="cache",
-        slip=Slip.ORDER,
-        proof="edited",
-        correction=found,
-    )
+def _copied(inquiry: Inquiry) -> Suspect | None:
+    """Something is overwritten that is still needed: a copy of it repairs everything."""
+    sites = {inquiry.reading.site(point) for point in inquiry.reading.points}
+    if not any(site.role == "changed" for site in sites):
+        return None
+    found = correction(inquiry, sorted({site.line for site in sites}), kind="copy")
+    return of_copy(inquiry, found) if found else None
 
 
-def _from_output(inquiry: Inquiry) -> Suspect | None:
+def _reordered(inquiry: Inquiry) -> Suspect | None:
+    """Right values that are returned, packed or unpacked in another order; the last such line, which mends it all."""
+    lines = {inquiry.reading.site(point).line for point in inquiry.reading.points}
+    found = correction(inquiry, sorted(lines, reverse=True), kind="order")
+    return of_edit(inquiry, found) if found else None
+
+
+def _replaced(inquiry: Inquiry) -> Suspect | None:
+    """The first doubtful value whose replacement repairs what depends on it.
+
+    In doubt are the values of the frontier, and those that are named for something else than they are.
+    """
+    frontier = inquiry.frontier()
+    in_doubt = {point.events[0] for point in frontier}
+    for point in inquiry.relevant():
+        found = None
+        if point.events[0] in in_doubt or is_renamed(inquiry, point):
+            found = replayed(inquiry, point)
+        elif promised := meant(inquiry, point):
+            found = replayed(inquiry, point, names=(promised,))
+        if found is not None:
+            return _strengthened(inquiry, found)
+        if point in frontier and any(miss.kind in TELLING for miss in inquiry.near(point)):
+            return None  # two mistakes: the first of them is named by the next search
+    return None
+
+
+def _missed(inquiry: Inquiry) -> Suspect | None:
+    """A value of the frontier that is right but for a slip that is unmistakable."""
+    for point in inquiry.frontier():
+        near = next((miss for miss in inquiry.near(point) if miss.kind in TELLING), None)
+        if near is not None and not inquiry.follows(point):
+            return of_near_miss(inquiry, point, near)
+    return None
+
+
+def _edited_frontier(inquiry: Inquiry) -> Suspect | None:
+    """An edit of a line whose value is the first that is not right."""
+    found = correction(inquiry, [inquiry.reading.site(point).line for point in inquiry.frontier()])
+    return of_edit(inquiry, found) if found else None
+
+
+def _changed(inquiry: Inquiry) -> Suspect | None:
+    """An argument is changed in place, and all that is wrong was computed from it afterwards."""
+    for point in inquiry.reading.points:
+        changed = inquiry.reading.site(point).role == "changed" and inquiry.overwritten
+        if changed and set(inquiry.wrong) <= set(inquiry.depending(point)):
+            return _overwriting(inquiry)
+    return None
+
+
+def _misused(inquiry: Inquiry) -> Suspect | None:
+    """A value that is right in itself and made into an output that it is not."""
+    for point in inquiry.relevant():
+        bound = inquiry.reading.site(point).role == "assigned" and point.right and not inquiry.follows(point)
+        passed_on = is_unpacked(inquiry, point) or is_aliased(inquiry, point) or shown(point).endswith("(before)")
+        if bound and not passed_on:
+            found = replayed(inquiry, point, roles=("node",))
+            if found is not None and not found.known.name.endswith("(before)"):
+                return _strengthened(inquiry, found)
+    return None
+
+
+def _edited(inquiry: Inquiry) -> Suspect | None:
+    """An edit of any line that a wrong output was computed or packed on, the last lines first."""
+    found = correction(inquiry, [*_relevant_lines(inquiry), *passing_lines(inquiry.program)])
+    return of_edit(inquiry, found) if found else None
+
+
+def _edited_twice(inquiry: Inquiry) -> Suspect | None:
+    """The same edit in two places of one statement."""
+    found = correction(inquiry, _relevant_lines(inquiry), kind="pair")
+    return of_edit(inquiry, found) if found else None
+
+
+def _missed_by_a_factor(inquiry: Inquiry) -> Suspect | None:
+    """A value of the frontier that is right but for a factor or a power, and that factor is not M.
+
+    M may be left for the last line: ``M dy - sum(dy)`` is as right as ``dy - mean(dy)``.
+    """
+    for point in inquiry.frontier():
+        near = next(iter(inquiry.near(point)), None)
+        if near is not None and near.kind in ("factor", "power") and near.detail not in _elements(inquiry):
+            return of_near_miss(inquiry, point, near)
+    return None
+
+
+def _replaced_later(inquiry: Inquiry) -> Suspect | None:
+    """The first value of all that are not right whose replacement repairs what depends on it.
+
+    A part of an expression may be unlike anything that is known; the value of the whole has a name.
+    """
+    for point in inquiry.relevant():
+        if not point.right:
+            found = replayed(inquiry, point)
+            if found is not None:
+                return _strengthened(inquiry, found)
+    return None
+
+
+def _output(inquiry: Inquiry) -> Suspect | None:
     """What an output shows in place of what it should be, and where it was made."""
     for name, maker in inquiry.makers.items():
-        point = inquiry.reading.by_event.get(maker)
+        point = inquiry.reading.by_event.get(_made(inquiry, maker))
         if point is None:
             continue
         site = inquiry.reading.site(point)
-        shown = _shown(point)
         near = next((miss for miss in deviations(inquiry, point) if belongs_to(miss.quantity) == name), None)
-        slip = slip_of_output(shown, name) or (near.slip if near else None)
+        slip = slip_of_output(shown(point), name) or (near.slip if near else None)
         if slip is not None:
-            given = site.role == "argument"
+            line = None if site.role == "argument" else site.line
             return Suspect(
                 function=site.function,
-                line=None if given else site.line,
-                statement="" if given else statement_on(inquiry.program, site.line),
+                line=line,
+                statement=statement_on(inquiry.program, line),
                 name=name,
-                shows=near.words() if near else shown,
+                shows=near.words() if near else shown(point),
                 quantity=belongs_to(name),
                 should_be=name,
                 slip=slip,
@@ -328,113 +218,96 @@ def _from_output(inquiry: Inquiry) -> Suspect | None:
     return None
 
 
-def _of_failure(inquiry: Inquiry) -> Suspect | None:
-    failure = inquiry.failure
-    if failure is None:
+SEARCHES: tuple[Callable[[Inquiry], Suspect | None], ...] = (
+    _missing,
+    _copied,
+    _reordered,
+    _replaced,
+    _missed,
+    _edited_frontier,
+    _changed,
+    _misused,
+    _edited,
+    _edited_twice,
+    _missed_by_a_factor,
+    _replaced_later,
+    _output,
+)
+"""Strongest first; each is tried when those before it found nothing."""
+
+
+def _overwriting(inquiry: Inquiry) -> Suspect | None:
+    """An argument is not what it was: the first line that changes what came from it, at best by its name."""
+    name = inquiry.overwritten[0]
+    sites = {point: inquiry.reading.site(point) for point in inquiry.reading.points}
+    given = {p.events[0] for p, site in sites.items() if site.role == "argument" and p.seen and p.seen[0].node == name}
+    changed = [point for point, site in sites.items() if site.role == "changed"]
+    named = [point for point in changed if usual(sites[point].name) == name or sites[point].name in (name, "dout")]
+    from_it = [point for point in changed if given & ancestors(inquiry.trace, [point.events[0]])]
+    if not changed:
         return None
-    undefined = failure.type in ("NameError", "UnboundLocalError")
-    lines = [failure.line] if failure.line is not None else []
-    found = correction(inquiry, lines) if lines else None
+    point = (named or from_it or changed)[0]
     return Suspect(
-        function=failure.function,
-        line=failure.line,
-        statement=failure.text,
-        name="",
-        shows="",
-        quantity=_meant(inquiry, failure.text, failure.message, found),
-        should_be="",
-        slip=Slip.UNDEFINED if undefined else Slip.RAISES,
-        proof="edited" if found else "recognized",
-        correction=found,
-        message=f"{failure.type}: {failure.message}",
+        function=sites[point].function,
+        line=sites[point].line,
+        statement=statement_on(inquiry.program, sites[point].line),
+        name=sites[point].name,
+        shows=shown(point),
+        quantity=belongs_to(name),
+        should_be=name,
+        slip=Slip.IN_PLACE,
+        proof="recognized",
     )
 
 
-def _meant(inquiry: Inquiry, text: str, message: str, found: Correction | None) -> Quantity:
-    """What a statement that failed was to compute: after a correction, by its target's name, or what came before."""
-    corrected = inquiry.program.corrected(found.definition, found.edit) if found else None
-    undefined = message.split("'")[1] if "'" in message else ""
-    target = text.partition("=")[0].strip()
-    before = [point.seen[0].node for point in inquiry.reading.points if point.seen and point.seen[0].node]
-    return corrected or usual(undefined) or usual(target) or next(reversed(before), None) or "y"
+def _strengthened(inquiry: Inquiry, found: Replayed) -> Suspect:
+    """The suspect of a replay, or one with a better proof.
+
+    Where no edit of its line makes everything right, an edit of an earlier line may, or of the line where the value
+    was packed or passed; not where a value that is no output has the name of what belongs there. An argument that
+    was changed in place, and an edit anywhere that mends more than the replay does, come first as well.
+    """
+    suspect = of_replay(inquiry, found)
+    if suspect.proof == "edited":
+        return suspect
+    changed = _changed(inquiry)
+    if changed is not None:
+        return changed
+    rightly_named = usual(inquiry.reading.site(found.point).name) == found.known.name
+    if not rightly_named or is_unpacked(inquiry, found.point) or found.known.name in inquiry.right[0]:
+        edit = correction(inquiry, [*_lines_before(inquiry, found.point), *passing_lines(inquiry.program)])
+        if edit is not None:
+            return of_edit(inquiry, edit)
+    if set(inquiry.depending(found.point)) < set(inquiry.wrong):
+        return _edited(inquiry) or suspect
+    return suspect
 
 
-def _slip(inquiry: Inquiry, near: Recognition | None, found: Correction | None) -> Slip | None:
-    if set(inquiry.wrong) <= {"running_mean", "running_var"}:
-        return Slip.STATE
-    if near is not None and "statistics of the batch" in near.detail:
-        return Slip.MODE
-    if near is not None and (near.kind in TELLING or near.slip in (Slip.COUNT, Slip.SIGN)):
-        return near.slip
-    if found is not None:
-        return slip_of_edit(inquiry, found.edit)
-    return near.slip if near is not None else None
+def _lines_before(inquiry: Inquiry, point: Point) -> list[int]:
+    """The lines that ran before a point, those it was computed from first, each time the latest first."""
+    event = point.events[0]
+    before = ancestors(inquiry.trace, [event])
+    earlier = [other for other in reversed(inquiry.reading.points) if other.events[0] <= event]
+    earlier.sort(key=lambda other: other.events[0] not in before)  # stable
+    return [inquiry.reading.site(other).line for other in earlier]
 
 
-def _quantity(inquiry: Inquiry, slip: Slip | None, node: Quantity) -> Quantity:
-    if slip is Slip.STATE and node not in ("running_mean", "running_var"):
-        return belongs_to(inquiry.wrong[0])
-    if slip is Slip.POWER and node == "dsq":  # a count is no power
-        return "dvar"
-    if slip is Slip.COUNT and node == "dxc":  # the count of the mean of squares
-        return "dsq"
-    if slip is Slip.EPS and node in ("x_hat", "scaled", "y"):
-        return "sd"
-    return node
+def _relevant_lines(inquiry: Inquiry) -> list[int]:
+    return sorted({inquiry.reading.site(point).line for point in inquiry.relevant()}, reverse=True)
 
 
-def _shown(point: Point) -> str:
-    return point.seen[0].words() if point.seen else ""
+def _elements(inquiry: Inquiry) -> frozenset[str]:
+    """The names of the factors that are M, or one over M, in every run."""
+    names = []
+    for known in inquiry.reading.quantities:
+        count = float(known["M"].values)
+        names.append({factor.name for factor in factors(known) if factor.value in (count, 1 / count)})
+    return frozenset.intersection(*map(frozenset, names))
 
 
-def _bound_on(inquiry: Inquiry, line: int) -> Point | None:
-    """The last value that a line binds, or computes."""
-    sites = ((point, inquiry.reading.site(point)) for point in inquiry.reading.points)
-    here = [point for point, site in sites if site.line <= line <= site.end_line]
-    bound = [p for p in here if inquiry.reading.site(p).role in ("assigned", "changed", "returned")]
-    return next(reversed(bound or here), None)
-
-
-def _unpacked(inquiry: Inquiry, point: Point) -> bool:
-    node = _node_on(inquiry.program, inquiry.reading.site(point).line)
-    return isinstance(node, ast.Assign) and isinstance(node.value, ast.Name | ast.Subscript | ast.Attribute)
-
-
-def _node_on(program: Program, line: int) -> ast.stmt | None:
-    for node in _statements(program.definitions):
-        if node.lineno <= line <= (node.end_lineno or node.lineno):
-            return node
-    return None
-
-
-def statement_on(program: Program, line: int | None) -> str:
-    """The source of the statement that a line belongs to, on one line."""
-    node = None if line is None else _node_on(program, line)
-    return ast.unparse(node) if node is not None else ""
-
-
-def function_on(program: Program, line: int) -> str:
-    """The name of the function that a line lies in."""
-    for definition in program.definitions:
-        for function in functions_of(definition):
-            if function.lineno <= line <= (function.end_lineno or line):
-                return function.name
-    return ""
-
-
-def _statements(definitions: Iterable[ast.AST]) -> Iterator[ast.stmt]:
-    for definition in definitions:
-        for node in ast.walk(definition):
-            if isinstance(node, ast.stmt) and not hasattr(node, "body"):
-                yield node
-
-
-def elements(inquiry: Inquiry, point: Point, known: Known) -> tuple[Element, ...]:
-    """The two elements of the first run that are furthest off."""
-    got = np.asarray(inquiry.values(point)[0])
-    right = next((form for form in forms(known, got) if form.shape == got.shape), None)
-    if right is None or not got.size:
-        return ()
-    order = np.argsort(-np.abs(np.nan_to_num(got - right, nan=np.inf)), axis=None)[:2]
-    indices = [tuple(int(i) for i in np.unravel_index(flat, got.shape)) for flat in order]
-    return tuple(Element(index=index, got=float(got[index]), right=float(right[index])) for index in indices)
+def _made(inquiry: Inquiry, maker: int) -> int:
+    """The event that made what was returned."""
+    events = inquiry.trace.events
+    while inquiry.trace.sites[events[maker].site].role == "returned" and len(events[maker].inputs) == 1:
+        maker = events[maker].inputs[0]
+    return maker

@@ -91,6 +91,11 @@ def stage_cases() -> tuple[StageCase, ...]:
     )
 
 
+def drawn_case(seed: int) -> StageCase:
+    """An ordinary case on other data than :func:`stage_cases` has, all of whose counts differ as well."""
+    return _case("drawn", 7, 3, 4, seed=seed)
+
+
 def _float32(a: Array) -> Array:
     rounded: Array = a.astype(np.float32).astype(np.float64)
     return rounded

@@ -7,26 +7,36 @@ worth stay here.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from bnbench import __version__
 from bnbench.adapters.sandboxed import SandboxedFile
 from bnbench.adapters.source import Source
+from bnbench.adapters.uw.compiler import compile_uw, find_compiler
+from bnbench.adapters.uw.sandboxed import compiler_in, stages_in
+from bnbench.adapters.uw.stages import open_stages
+from bnbench.diagnose.hints import Hints
 from bnbench.grading.cs231n import Graded, Submission
 from bnbench.grading.hints import hinter
-from bnbench.grading.model import Assignment, Grade, Hints, Isolation, Item, ItemResult, Outcome
+from bnbench.grading.model import Assignment, Grade, Isolation, Item, ItemResult, Outcome
 from bnbench.grading.reading import UnreadableError, read
 from bnbench.grading.seeds import seed_of
+from bnbench.grading.uw import grade_uw
 from bnbench.sandbox.host import Sandbox
 from bnbench.sandbox.limits import Limits
 from bnbench.sandbox.tiers import require
 from bnbench.sandbox.zygote import SandboxError
 
 LIMITS = Limits()
+LARGEST_C = 1 << 18
+"""Bytes of a file in C."""
 REPAIRS = "repairs"
 """Number of the result that carries what repairs cost."""
 
@@ -49,14 +59,16 @@ def grade_one(
 
     ``secret`` and ``epoch`` are the course's: the data of every item is drawn from them and from the bytes. ``tier`` is
     the isolation that is required, the strongest that there is if None. With ``diagnose`` a wrong item gets a hint, as
-    far as the assignment allows hints. ``limits`` hold for each item. Raises IsolationError where the tier can't be had,
-    and nothing that a submission could cause; trouble of the sandbox is the outcome ``grader_error``.
+    far as the assignment allows hints, and C is run with sanitizers as well. ``limits`` hold for each item, of C for
+    each call. Raises IsolationError where the tier can't be had, and nothing that a submission could cause; trouble of
+    the sandbox is the outcome ``grader_error``.
     """
     sandbox = _sandbox(tier)
+    grade = _graded if assignment.kind == "cs231n" else _graded_uw
     digest = hashlib.sha256(data).hexdigest()
     seed = partial(seed_of, secret, epoch, assignment, digest)
     try:
-        graded = _graded(data, name, assignment, seed, sandbox, limits, diagnose=diagnose)
+        graded = grade(data, name, assignment, seed, sandbox, limits, diagnose=diagnose)
     except SandboxError as error:
         graded = Graded(results=_all(assignment, Outcome.GRADER_ERROR, f"the sandbox failed: {error}"))
     if any(result.outcome is Outcome.GRADER_ERROR for result in graded.results):
@@ -98,13 +110,45 @@ def _graded(
         source,
         assignment,
         seed,
-        partial(SandboxedFile, sandbox, source.text, filename, limits),
-        hinter(assignment.hints) if wants_hints else None,
+        SandboxedFile(sandbox, source.text, filename, limits),
+        hinter(assignment.hints, sandbox, source) if wants_hints else None,
     )
     graded = submission.grade()
     graded.remarks[:0] = [source.words(repair) for repair in source.repairs]
     _charge(graded, source, assignment)
     return graded
+
+
+def _graded_uw(
+    data: bytes,
+    name: str,  # noqa: ARG001 - both kinds are called alike, and C has one
+    assignment: Assignment,
+    seed: Callable[[Item], int],
+    sandbox: Sandbox,
+    limits: Limits,
+    *,
+    diagnose: bool,
+) -> Graded:
+    compiler = find_compiler()
+    if compiler is None:
+        raise SandboxError("there is no C compiler")
+    if len(data) > LARGEST_C:
+        what = f"the file has {len(data)} bytes, at most {LARGEST_C} are compiled"
+        return Graded(results=_all(assignment, Outcome.COMPILE_ERROR, what))
+    with tempfile.TemporaryDirectory(prefix="bnbench-") as folder:
+        compiling = partial(compile_uw, data, Path(folder), compiler=compiler, run=compiler_in(sandbox))
+        compiled, sanitized = compiling(), None
+        if diagnose and compiled.status == "compiled":
+            with contextlib.suppress(RuntimeError):  # a compiler without sanitizers
+                sanitized = compiling(sanitize=True)
+        return grade_uw(
+            compiled,
+            assignment,
+            seed,
+            partial(open_stages, seconds=limits.wall, launch=stages_in(sandbox)),
+            hints=assignment.hints if diagnose else Hints.NONE,
+            sanitized=sanitized,
+        )
 
 
 def _charge(graded: Graded, source: Source, assignment: Assignment) -> None:

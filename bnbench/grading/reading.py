@@ -25,7 +25,7 @@ class UnreadableError(ValueError):
 
 
 def read(data: bytes, name: str) -> Source:
-    """The source of a file; ``name`` tells a notebook. Raises UnreadableError: too large, no notebook, or too tangled."""
+    """The source of a file; ``name`` tells a notebook. Raises UnreadableError: too large, no notebook, too tangled."""
     most = LARGEST * (16 if name.endswith(".ipynb") else 1)
     if len(data) > most:
         raise UnreadableError(f"the file has {len(data)} bytes, at most {most} are read")

@@ -14,7 +14,7 @@ BITS = 62
 
 def seed_of(secret: bytes, epoch: str, assignment: Assignment, submission: str, item: Item) -> int:
     """A seed below 2**62: HMAC-SHA256 of the course's secret over epoch, assignment, digest of the bytes and item."""
-    message = "\0".join((epoch, assignment.name, submission, item.number)).encode()
+    message = f"{epoch}\0{assignment.name}\0{submission}\0{item.number}".encode()
     return int.from_bytes(hmac.new(secret, message, hashlib.sha256).digest()[:8]) >> (64 - BITS)
 
 

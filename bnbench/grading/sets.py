@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -81,6 +81,16 @@ def discard_set(out: Path, name: str) -> None:
     if name == applied_set(out):
         raise SetError(f"set {name} is the one that counts; apply another one first")
     write_whole(folder_of(out, name) / DISCARDED, "")
+
+
+def set_lateness(out: Path, name: str, assignment: Assignment) -> None:
+    """Give a set the due date and late policy of another assignment: they change what grades count, and none of them.
+
+    Raises SetError for a set that can't be read.
+    """
+    record = read_set(out, name)
+    changed = replace(record.assignment, due=assignment.due, late=assignment.late)
+    write_set(out, name, replace(record, assignment=changed))
 
 
 def write_set(out: Path, name: str, record: ClassSet) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from bnbench.grading.model import Grade, ItemResult, Outcome, Visibility
@@ -15,6 +16,7 @@ from bnbench.report.markdown import code, console, prose
 from bnbench.report.words import visible
 
 if TYPE_CHECKING:
+    from jinja2 import Template
     from rich.console import RenderableType
 
 LONGEST = 2000
@@ -221,6 +223,12 @@ def _markdown_item(item: ShownItem) -> str:
 
 def html(grade: Grade, *, after_due: bool = False) -> str:
     """One page that needs nothing else and runs nothing."""
+    return _page().render(view=view(grade, after_due=after_due))
+
+
+@cache
+def _page() -> Template:
+    # Once for a whole class: compiling it takes longer than everything else of a page.
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -231,4 +239,4 @@ def html(grade: Grade, *, after_due: bool = False) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("student.html.j2").render(view=view(grade, after_due=after_due))
+    return environment.get_template("student.html.j2")

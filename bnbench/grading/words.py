@@ -53,7 +53,7 @@ def what_is_wrong(item: Item, failed: Sequence[Finding], right: Iterable[str], *
 def _off(name: str, comparison: Comparison, *, hidden: bool) -> str:
     if isinstance(comparison.got, str):
         return f"{name} is not as it should be" if hidden else f"{comparison.quantity}: {comparison.got}"
-    if not math.isfinite(comparison.got if isinstance(comparison.got, float) else math.nan):
+    if not math.isfinite(comparison.got):
         return f"{name} has values that are not finite"
     distance = decades(comparison)
     return f"{name} is off by {distance:.1f} decades" if math.isfinite(distance) else f"{name} differs"

@@ -9,6 +9,7 @@ from bnbench.report.codec import ReportFormatError, dump_json, json_schema, pars
 from bnbench.report.frames import findings_csv, findings_frame, timings_csv, timings_frame
 from bnbench.report.html import render_html
 from bnbench.report.markdown import render_markdown
+from bnbench.report.staged_graph import staged_svg
 from bnbench.report.terminal import summary
 
 FILES: Mapping[str, Callable[[Report], str]] = {
@@ -17,6 +18,7 @@ FILES: Mapping[str, Callable[[Report], str]] = {
     "timings.csv": timings_csv,
     "report.md": render_markdown,
     "index.html": render_html,
+    "staged_graph.svg": staged_svg,
 }
 """The files of a report folder, each with what writes its text (UTF-8, line feeds)."""
 

@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from bnbench.diagnose.steps import Step
 from bnbench.model import Broken, Check, Implementation
 
 
@@ -58,6 +59,18 @@ def explanation(check: Check, bug: str) -> RenderableType:
     for title, text in sections.items():
         if text:
             parts += [Text(f"\n{title}", style="bold"), Padding(Text(reflowed(text)), (0, 0, 0, 2))]
+    return Group(*parts)
+
+
+def step_page(step: Step) -> RenderableType:
+    """One quantity of the graph on one page: formula, why, shape, unit, the usual slip."""
+    parts: list[RenderableType] = [Text(f"{step.quantity}: {step.formula}", style="bold")]
+    sections = {"Why": step.why, "Shape": step.shape, "Unit": step.unit, "Usual slip": step.slip}
+    for title, text in sections.items():
+        if text:
+            parts += [Text(f"\n{title}", style="bold"), Padding(Text(text), (0, 0, 0, 2))]
+    if step.unit:
+        parts.append(Text("\nUnits are those of x in metres and a loss without one.", style="dim"))
     return Group(*parts)
 
 

@@ -26,7 +26,7 @@ class ReportFormatError(ValueError):
 
 def dump_json(report: Report) -> str:
     """The report as JSON: fields in declared order, mappings sorted, ASCII, one trailing newline."""
-    return json.dumps(_plain(report), indent=1, allow_nan=False) + "\n"
+    return json.dumps(plain(report), indent=1, allow_nan=False) + "\n"
 
 
 def parse_json(text: str) -> Report:
@@ -51,13 +51,18 @@ def parse_json(text: str) -> Report:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise ReportFormatError(f"{_path(first['loc'])}: {first['msg']}") from error
-    if difference := _difference(read, _plain(report), ()):
+    if difference := _difference(read, plain(report), ()):
         raise ReportFormatError(difference)
     return report
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of what :func:`dump_json` writes."""
+    return schema_of(Report, SCHEMA)
+
+
+def schema_of(record: type, title: str) -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of a record that :func:`plain` makes plain."""
     from pydantic import TypeAdapter
     from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
     from pydantic_core import core_schema
@@ -74,8 +79,8 @@ def json_schema() -> dict[str, Any]:
         def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - the signature is pydantic's
             return False
 
-    schema = TypeAdapter(Report).json_schema(mode="serialization", schema_generator=Generate)
-    return {"$schema": Generate.schema_dialect, **schema, "title": SCHEMA}
+    schema = TypeAdapter(record).json_schema(mode="serialization", schema_generator=Generate)
+    return {"$schema": Generate.schema_dialect, **schema, "title": title}
 
 
 def dump_schema() -> str:
@@ -83,14 +88,14 @@ def dump_schema() -> str:
     return json.dumps(json_schema(), indent=2) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Records, tuples, mappings and NumPy scalars as what JSON has."""
     if is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
-        return {key: _plain(value[key]) for key in sorted(value)}
+        return {key: plain(value[key]) for key in sorted(value)}
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

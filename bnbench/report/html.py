@@ -10,6 +10,7 @@ from typing import Any
 from bnbench.model import Comparison, Finding, Interval, Measurement, Report, Status
 from bnbench.report import charts, digest, words
 from bnbench.report.charts import Chart, throughput_charts
+from bnbench.report.staged_graph import staged_svg
 from bnbench.tolerances import BANDS, band
 
 IN_FULL = 3
@@ -70,6 +71,7 @@ def render_page(report: Report, drawings: Sequence[Chart]) -> str:
         axis=ratio_axis(report.measurements),
         drawings=[(drawing.title, Markup(drawing.svg)) for drawing in drawings],  # noqa: S704 - made of our numbers
         symbols=charts.symbols(report),
+        staged=Markup(staged_svg(report)) if report.staged_errors else "",  # noqa: S704 - of our own template
         environment=words.environment(report.environment),
         capabilities=words.capabilities,
         worst=worst,

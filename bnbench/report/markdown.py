@@ -64,9 +64,14 @@ def code(text: str) -> str:
 
 def console(command: str) -> str:
     """A command in a fence that is longer than any run of backquotes in it."""
-    shown = visible(command)
+    return fenced(f"$ {visible(command)}", "console")
+
+
+def fenced(text: str, language: str) -> str:
+    """Lines of text as they stand, in a fence that is longer than any run of backquotes in them."""
+    shown = visible(text, keep="\n")
     fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", shown))])
-    return f"{fence}console\n$ {shown}\n{fence}"
+    return f"{fence}{language}\n{shown}\n{fence}"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]], *, left: int = 1) -> str:
@@ -173,6 +178,8 @@ def _finding(finding: Finding) -> Iterator[str]:
     if reason := words.reason(finding):
         yield f"Reason: {prose(reason)}"
     yield "\n".join(lines)
+    if finding.hint:
+        yield f"Hint: {prose(finding.hint)}"
     if finding.reproduce:
         yield console(finding.reproduce)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bnbench.report.graph import Edge, Graph, Node, Verdict
+from bnbench.model import Report
+from bnbench.report.graph import Edge, Graph, Node, Verdict, graph_svg
 from bnbench.tolerances import BANDS
 
 COMFORTABLE = BANDS[0][0]
@@ -80,3 +81,8 @@ def staged_graph(errors: Mapping[str, float]) -> Graph:
 
     edges = tuple(Edge(argument, name) for name, (arguments, _) in steps.items() for argument in arguments)
     return Graph(forward=nodes(FORWARD), backward=nodes(BACKWARD), edges=edges)
+
+
+def staged_svg(report: Report) -> str:
+    """The staged graph of a report as an SVG document; every quantity is unknown where nothing was compared."""
+    return graph_svg(staged_graph(report.staged_errors)) + "\n"

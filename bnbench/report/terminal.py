@@ -186,6 +186,8 @@ def _finding_lines(finding: Finding) -> Iterator[RenderableType]:
             yield _prose(comparison.note, indent=4)
     if len(telling) > QUANTITIES:
         yield _prose(f"and {len(telling) - QUANTITIES} more quantities", indent=4, style="dim")
+    if finding.hint:
+        yield _prose(f"hint: {finding.hint}", indent=4)
     if finding.reproduce:
         # On one line, however long: wrapped, it could not be copied.
         yield Text(f"    $ {visible(finding.reproduce)}", style="bold", no_wrap=True, overflow="ignore")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,22 +70,22 @@ class Answer:
     dicts: tuple[dict[str, Any], ...]
     """For each dict among the arguments, those of the keys that it has after the call."""
     changed: tuple[int, ...]
-    """Positions of the arrays among the arguments that the call changed in place."""
+    """Positions of the arrays among the arguments that this call, or a later one of the request, changed in place."""
 
 
 def request(calls: Sequence[Call]) -> bytes:
-    """The payload of a request."""
-    return wire.encode([_asked(call) for call in calls], once=True)
-
-
-def _asked(call: Call) -> list[Any]:
-    wanted = [_told(want) for want in call.wanted]
-    arguments = [_plain(argument) for argument in call.arguments]
-    return [call.function, arguments, wanted, list(call.keys)]
+    """The payload of a request: what calls in succession have in common is said once."""
+    batches = []
+    for (function, wanted, keys), batch in itertools.groupby(calls, operator.attrgetter("function", "wanted", "keys")):
+        arguments = [[_plain(argument) for argument in call.arguments] for call in batch]
+        batches.append([function, arguments, [_told(want) for want in wanted], list(keys)])
+    return wire.encode(batches, once=True)
 
 
 def _plain(argument: Any) -> Any:
     """Without subclasses and foreign byte orders, which have no encoding."""
+    if type(argument) is np.ndarray:
+        return argument
     if isinstance(argument, np.generic):
         return argument.item()
     if isinstance(argument, dict):
@@ -100,15 +103,22 @@ def sizes(calls: Sequence[Call]) -> tuple[int, int]:
     """The least and the most bytes of the answer's payload; the same where every result is told exactly."""
     least = most = _LIST
     for call in calls:
-        arrays = sum(type(argument) is np.ndarray for argument in call.arguments)
-        fixed = 4 * _LIST + _NUMBER + 13 * arrays
-        exact = sum(_array(want.shape, want.dtype) for want in call.wanted if isinstance(want, Exactly))
-        dicts = sum(isinstance(argument, dict) for argument in call.arguments)
-        open_results = sum(_ANY + want.nbytes for want in call.wanted if isinstance(want, AtMost))
-        entries = sum(_LIST + len(key.encode()) + _ANY + serve.ENTRY_LIMIT for key in call.keys)
-        least += fixed + exact + dicts * _LIST
-        most += fixed + exact + open_results + dicts * (_LIST + entries)
+        exact, open_results, entries = _results(call.wanted, call.keys)
+        arrays = sum([type(argument) is np.ndarray for argument in call.arguments])
+        dicts = sum([isinstance(argument, dict) for argument in call.arguments])
+        fixed = 4 * _LIST + _NUMBER + arrays + exact
+        least += fixed + dicts * _LIST
+        most += fixed + open_results + dicts * (_LIST + entries)
     return least, most
+
+
+@functools.lru_cache(64)
+def _results(wanted: tuple[Wanted, ...], keys: tuple[str, ...]) -> tuple[int, int, int]:
+    """Bytes of the results that are told exactly, at most of the others, and at most of a dict's entries."""
+    exact = sum(_array(want.shape, want.dtype) for want in wanted if isinstance(want, Exactly))
+    open_results = sum(_ANY + want.nbytes for want in wanted if isinstance(want, AtMost))
+    entries = sum(_LIST + len(key.encode()) + _ANY + serve.ENTRY_LIMIT for key in keys)
+    return exact, open_results, entries
 
 
 _LIST, _NUMBER = 5, 9
@@ -127,21 +137,16 @@ def answers(calls: Sequence[Call], count: int, value: Any) -> list[Answer]:
     """The answers in a decoded payload. Raises Violation where it is not what was asked for."""
     if count != len(calls) or type(value) is not list or len(value) != len(calls):
         raise Violation("another number of answers than of calls")
-    digests: dict[int, bytes] = {}  # of each array once: most calls of a batch share most of theirs
-    for call in calls:
-        for a in call.arguments:
-            if type(a) is np.ndarray and id(a) not in digests:
-                digests[id(a)] = serve.digest(a)
-    return [_answer(call, entry, digests) for call, entry in zip(calls, value, strict=True)]
+    return [_answer(call, entry) for call, entry in zip(calls, value, strict=True)]
 
 
-def _answer(call: Call, entry: Any, known: dict[int, bytes]) -> Answer:
+def _answer(call: Call, entry: Any) -> Answer:
     if type(entry) is not list or [type(part) for part in entry] != [list, int, list, list]:
         raise Violation("not an answer")
-    values, returned, dicts, digests = entry
-    given = [(i, a) for i, a in enumerate(call.arguments) if type(a) is np.ndarray]
+    values, returned, dicts, changed = entry
+    given = [i for i, a in enumerate(call.arguments) if type(a) is np.ndarray]
     sent = [want for want in call.wanted[:returned] if isinstance(want, Exactly | AtMost)] if returned > 0 else []
-    if len(values) != len(sent) or len(digests) != len(given):
+    if len(values) != len(sent) or len(changed) != len(given) or not {*map(type, changed)} <= {bool}:
         raise Violation("another number of results than was asked for")
     for want, value in zip(sent, values, strict=True):
         if isinstance(want, Exactly):
@@ -152,8 +157,8 @@ def _answer(call: Call, entry: Any, known: dict[int, bytes]) -> Answer:
             raise Violation("another result than was asked for")
     if len(dicts) != sum(isinstance(a, dict) for a in call.arguments) or not all(_is_read(d, call.keys) for d in dicts):
         raise Violation("other entries than were asked for")
-    changed = tuple(i for (i, a), digest in zip(given, digests, strict=True) if digest != known[id(a)])
-    return Answer(values=tuple(values), returned=returned, dicts=tuple(dicts), changed=changed)
+    in_place = tuple(i for i, is_changed in zip(given, changed, strict=True) if is_changed)
+    return Answer(values=tuple(values), returned=returned, dicts=tuple(dicts), changed=in_place)
 
 
 def _is_result(value: Any) -> bool:

@@ -30,11 +30,12 @@ class Limits:
     """Largest answer to one request that is read at all."""
 
 
-def resource_limits(limits: Limits, *, own_user: bool) -> dict[str, list[int]]:
+def resource_limits(limits: Limits, *, own_user: bool, address_space: bool = True) -> dict[str, list[int]]:
     """The kernel's limits, as ``{"RLIMIT_AS": [soft, hard], ...}``.
 
     At the soft CPU limit the kernel sends SIGXCPU, which can be ignored; one second later SIGKILL. RLIMIT_NPROC counts
-    every process of the user, so it is set only when the user is the worker's own.
+    every process of the user, so it is set only when the user is the worker's own. Without ``address_space`` there is
+    no RLIMIT_AS: AddressSanitizer reserves terabytes.
     """
     cpu = max(1, math.ceil(limits.cpu))
     table = {
@@ -44,6 +45,8 @@ def resource_limits(limits: Limits, *, own_user: bool) -> dict[str, list[int]]:
         "RLIMIT_NOFILE": [limits.descriptors, limits.descriptors],
         "RLIMIT_CORE": [0, 0],
     }
+    if not address_space:
+        del table["RLIMIT_AS"]
     if own_user:
         table["RLIMIT_NPROC"] = [limits.processes, limits.processes]
     return table

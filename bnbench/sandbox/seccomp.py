@@ -56,6 +56,10 @@ MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _CLONE, _CLONE3, _PRCTL, _PRLIMIT64 = (56, 220), (435, 435), (157, 167), (302, 261)
 _FCNTL = (72, 25)
 _CLONE_THREAD = 0x10000
+_CLONE_NEW = 0x7E020080
+"""Every namespace: time, mount, cgroup, uts, ipc, user, process, network."""
+_OF_PROGRAMS = frozenset({"execve", "execveat", "fork", "vfork", "chmod", "fchmod", "fchmodat", "setpgid"})
+"""What a compiler needs beyond: it starts others, and makes its output executable."""
 _F_SETOWN, _F_SETOWN_EX = 8, 15
 _PR_SET_PDEATHSIG = 1
 _X32 = 0x40000000
@@ -65,13 +69,14 @@ _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 _KILL, _ALLOW, _EPERM, _ENOSYS = 0x80000000, 0x7FFF0000, 0x00050001, 0x00050026
 
 
-def program(machine: str) -> bytes:
+def program(machine: str, *, programs: bool = False) -> bytes:
     """Return the filter for a machine ("x86_64", "aarch64"): instructions of eight bytes, ``struct sock_filter``.
 
     Beyond the table: a thread may be started and a process not (clone3, whose flags a filter can't see, does not
     exist); limits may be set for oneself alone; the signal at the parent's death can't be taken back; nobody can be
     made the owner of a descriptor, whose readiness then sends signals; system calls of another ABI (32 bit, x32) kill.
-    Raises KeyError for a machine without a table.
+    With ``programs`` processes and programs may be started as well, for a compiler, but no namespace entered. Raises
+    KeyError for a machine without a table.
     """
     column, architecture = MACHINES[machine]
     code = [
@@ -82,11 +87,12 @@ def program(machine: str) -> bytes:
         _step(_AT_LEAST, _X32, 0, 1),
         _step(_RETURN, _KILL),
     ]
-    for numbers in SYSCALLS.values():
-        if numbers[column] != _ABSENT:
+    for name, numbers in SYSCALLS.items():
+        if numbers[column] != _ABSENT and not (programs and name in _OF_PROGRAMS):
             code += [_step(_EQUAL, numbers[column], 0, 1), _step(_RETURN, _EPERM)]
     code += [_step(_EQUAL, _CLONE3[column], 0, 1), _step(_RETURN, _ENOSYS)]
-    code += _if_argument(_CLONE[column], _FIRST_ARGUMENT, _step(_ANY_BIT, _CLONE_THREAD, 1, 0))
+    clone = _step(_ANY_BIT, _CLONE_NEW, 0, 1) if programs else _step(_ANY_BIT, _CLONE_THREAD, 1, 0)
+    code += _if_argument(_CLONE[column], _FIRST_ARGUMENT, clone)
     code += _if_argument(_PRCTL[column], _FIRST_ARGUMENT, _step(_EQUAL, _PR_SET_PDEATHSIG, 0, 1))
     code += _if_argument(_PRLIMIT64[column], _FIRST_ARGUMENT, _step(_EQUAL, 0, 1, 0))
     owner = (_step(_EQUAL, _F_SETOWN, 1, 0), _step(_EQUAL, _F_SETOWN_EX, 0, 1))

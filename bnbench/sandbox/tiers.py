@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bnbench.sandbox import landlock, seccomp
+from bnbench.sandbox import cgroup, landlock, seccomp
 from bnbench.sandbox.limits import Limits, resource_limits
 
 
@@ -31,6 +31,8 @@ class Tier(StrEnum):
     """Landlock and seccomp: no files, no network, no other process. The first that is called a sandbox."""
     T3 = "T3"
     """Namespaces: what is not granted does not exist."""
+    T4 = "T4"
+    """A control group for each worker: memory and processes of all that it starts."""
 
 
 NOT_ENFORCED: Mapping[Tier, tuple[str, ...]] = {
@@ -38,6 +40,7 @@ NOT_ENFORCED: Mapping[Tier, tuple[str, ...]] = {
     Tier.T1: ("files", "network", "other processes", "memory of a process tree", "processes left running"),
     Tier.T2: ("stat of outside files", "memory of all workers together", "timing and cache side channels"),
     Tier.T3: ("memory of all workers together", "timing and cache side channels"),
+    Tier.T4: ("timing and cache side channels",),
 }
 """What a tier leaves open. T1 kills what is left running as far as it is found."""
 
@@ -64,6 +67,8 @@ class Isolation:
     seccomp: bool = False
     namespaces: bool = False
     uid_changed: bool = False
+    cgroup: int = 0
+    """Version of the control groups; 0 without. They are used from T1 on, where they can be had, whatever the tier."""
     not_enforced: tuple[str, ...] = ()
     why: Mapping[str, str] = field(default_factory=dict, hash=False)
     """For each mechanism that is not used, the reason."""
@@ -72,6 +77,21 @@ class Isolation:
     def warning(self) -> str:
         """What a person who runs others' code has to be told; "" from T2 on."""
         return "" if self.tier >= Tier.T2 else WARNING
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grant:
+    """What of the file system a worker may use, and whether it may start programs."""
+
+    readable: tuple[str, ...] = ()
+    executable: tuple[str, ...] = ()
+    """Readable as well."""
+    writable: tuple[str, ...] = ()
+    """Folders: files and folders may be made and removed below them."""
+    programs: bool = False
+    """Programs and processes may be started; the memory of them all is then watched."""
+    sanitized: bool = False
+    """AddressSanitizer needs an address space without limit, and /proc/self."""
 
 
 def at(isolation: Isolation, tier: Tier, *, landlock_abi: int | None = None) -> Isolation:
@@ -83,6 +103,7 @@ def at(isolation: Isolation, tier: Tier, *, landlock_abi: int | None = None) -> 
         reasons = "; ".join(f"{name}: {reason}" for name, reason in isolation.why.items())
         raise IsolationError(f"isolation {tier} is required, this system has {isolation.tier} ({reasons})")
     version = isolation.landlock_abi if landlock_abi is None else min(landlock_abi, isolation.landlock_abi)
+    control = isolation.cgroup if tier is isolation.tier else 0
     return replace(
         isolation,
         tier=tier,
@@ -90,7 +111,8 @@ def at(isolation: Isolation, tier: Tier, *, landlock_abi: int | None = None) -> 
         seccomp=tier >= Tier.T2,
         namespaces=tier >= Tier.T3,
         uid_changed=isolation.uid_changed and tier >= Tier.T1,
-        not_enforced=NOT_ENFORCED[tier],
+        cgroup=control,
+        not_enforced=tuple(what for what in NOT_ENFORCED[tier] if not (control and what.startswith("memory"))),
     )
 
 
@@ -136,27 +158,56 @@ def probe() -> Isolation:
         tier = Tier.T1
         if not {"landlock", "seccomp"} & why.keys():
             tier = Tier.T2 if "namespaces" in why else Tier.T3
-    found = Isolation(tier=tier, landlock_abi=version, uid_changed=root, why=why)
+    control = _control_groups(why) if tier >= Tier.T1 else 0
+    if control and tier is Tier.T3:
+        tier = Tier.T4
+    found = Isolation(tier=tier, landlock_abi=version, uid_changed=root, cgroup=control, why=why)
     return at(found, tier)
 
 
-def confinement(isolation: Isolation, limits: Limits, slot: int, readable: tuple[str, ...] = ()) -> dict[str, Any]:
+def _control_groups(why: dict[str, str]) -> int:
+    """The version of those that can be had; 0, and the reason, without."""
+    try:
+        return cgroup.hierarchy().version
+    except (cgroup.CgroupError, OSError) as error:  # OSError: a system without /proc
+        why["cgroup"] = str(error)
+        return 0
+
+
+def confinement(
+    isolation: Isolation, limits: Limits, slot: int, readable: tuple[str, ...] = (), *, grant: Grant | None = None
+) -> dict[str, Any]:
     """What a worker is told to do to itself, as plain data.
 
-    ``readable`` are paths beyond Python and NumPy that it may read. Raises KeyError for a machine without a filter.
+    ``readable`` are paths beyond Python and NumPy that it may read. With ``grant`` it is to become a program, and may
+    use nothing else. Raises KeyError for a machine without a filter.
     """
     uid = FIRST_UID + (os.getpid() * 16 + slot) % UIDS if isolation.uid_changed else None
     paths, hidden = granted()
-    paths += readable
+    grant = grant or Grant(readable=(*paths, *readable))
     own_user = uid is not None or isolation.namespaces
-    program = seccomp.program(platform.machine()) if isolation.seccomp else None
+    limited = resource_limits(limits, own_user=own_user, address_space=not grant.sanitized)
+    program = seccomp.program(platform.machine(), programs=grant.programs) if isolation.seccomp else None
+    reading = (*grant.readable, "/proc/self") if grant.sanitized else grant.readable
+    rights = landlock.policy(
+        isolation.landlock_abi, reading, hidden, executable=grant.executable, writable=grant.writable
+    )
     return {
-        "limits": resource_limits(limits, own_user=own_user) if isolation.tier > Tier.T0 else {},
+        "limits": limited if isolation.tier > Tier.T0 else {},
         "uid": uid,
         "no_new_privs": isolation.tier > Tier.T0 or isolation.landlock_abi > 0 or isolation.seccomp,
-        "landlock": landlock.policy(isolation.landlock_abi, paths, hidden) if isolation.landlock_abi else None,
+        "landlock": rights if isolation.landlock_abi else None,
         "seccomp": base64.b64encode(program).decode() if program else None,
-        "namespaces": {"readable": paths, "hidden": hidden} if isolation.namespaces else None,
+        "namespaces": {
+            "readable": [*grant.readable, *grant.executable],
+            "hidden": hidden,
+            "writable": list(grant.writable),
+            "proc": grant.sanitized,
+        }
+        if isolation.namespaces
+        else None,
+        "cgroup": [],
+        "resident": limits.memory if grant.programs and isolation.tier > Tier.T0 else None,
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from bnbench.sandbox import frames
 from bnbench.sandbox.answers import Answer, AtMost, Call, Wanted, answers, request, sizes
+from bnbench.sandbox.cgroup import Group
 from bnbench.sandbox.child import serve, wire
 from bnbench.sandbox.limits import Limits
 from bnbench.sandbox.zygote import Ended, SandboxError, Zygote
@@ -39,7 +40,7 @@ class Status(StrEnum):
 
 
 class SubmissionError(RuntimeError):
-    """A submission that gave no answer. After every status but ``error`` and ``memory`` the worker is gone."""
+    """A submission that gave no answer. The worker is gone after every status but ``error``, and mostly ``memory``."""
 
     def __init__(self, status: Status, detail: str, *, line: int = 0, call: int = 0) -> None:
         super().__init__(f"{status}: {detail}" + (f" (line {line})" if line else ""))
@@ -68,11 +69,13 @@ class Contents:
 class Worker:
     """A confined process that holds one submission. Raises SandboxError when it could not be confined."""
 
-    def __init__(self, zygote: Zygote, confinement: dict[str, Any], limits: Limits) -> None:
+    def __init__(self, zygote: Zygote, confinement: dict[str, Any], limits: Limits, group: Group | None = None) -> None:
         self._zygote = zygote
+        self._group = group
         self._limits = limits
         self._sequence = 0
         self._ended: Ended | None = None
+        self._short_of_memory = False
         self._slot, self._requests, self._replies = zygote.start(confinement)
         deadline = time.monotonic() + max(_GRACE, limits.wall)
         allowed = {wire.READY: (1, 1), wire.UNCONFINED: _FAILURE}
@@ -128,6 +131,12 @@ class Worker:
         except frames.Violation as error:
             raise self._given_up(Status.PROTOCOL, str(error)) from error
 
+    def probe(self, operation: str, *arguments: Any) -> Any:
+        """Ask for what ``child/tracing.py`` does: "prepare", "trace" or "edited". Raises SubmissionError."""
+        payload = wire.encode([operation, *arguments])
+        _, _, value = self._asked(wire.PROBE, payload, {wire.PROBED: (1, self._limits.answer)})
+        return value
+
     def finish(self) -> Ended:
         """Let the worker end by itself and see that it wrote nothing more. Raises SubmissionError."""
         deadline = time.monotonic() + self._limits.wall
@@ -151,6 +160,9 @@ class Worker:
             with contextlib.suppress(SandboxError):  # without its zygote it is gone already
                 self._zygote.stop(self._slot)
                 self._ended = self._zygote.ended(self._slot, time.monotonic() + _GRACE)
+        if self._group is not None and self._slot:
+            self._short_of_memory = self._group.out_of_memory
+            self._group.remove()
         for descriptor in (self._requests, self._replies):
             if descriptor >= 0:
                 with contextlib.suppress(OSError):
@@ -205,6 +217,8 @@ class Worker:
         """What to raise for a worker that ended by itself."""
         if not ended.signal:
             return SubmissionError(Status.CRASHED, f"exited with status {ended.code} and no answer")
+        if self._short_of_memory:
+            return SubmissionError(Status.MEMORY, f"used more than {self._limits.memory >> 20} MiB")
         over = ended.cpu >= max(1, self._limits.cpu)
         if ended.signal == signal.SIGXCPU or (ended.signal == signal.SIGKILL and over):
             return SubmissionError(Status.TIMEOUT_CPU, f"used {ended.cpu:.1f} s of processor time")

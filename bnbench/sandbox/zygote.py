@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import select
@@ -18,6 +20,8 @@ import numpy as np
 
 from bnbench.sandbox.limits import environment
 
+PIPE_BYTES = 1 << 20
+"""Of each pipe: a larger answer makes the two sides take turns."""
 START_SECONDS = 60.0
 """For Python and NumPy to be imported, on a slow disk."""
 
@@ -38,6 +42,8 @@ class Ended:
     """Seconds, user and system."""
     memory: int
     """Largest resident size, in KiB."""
+    over: bool = False
+    """Whether it was killed because it and what it had started held more memory than they may."""
 
 
 class Zygote:
@@ -79,22 +85,41 @@ class Zygote:
 
     def start(self, confinement: dict[str, Any]) -> tuple[int, int, int]:
         """Fork a worker; return its slot, where to write requests and where to read replies (non-blocking)."""
-        self._slots += 1
         requests, replies = os.pipe(), os.pipe()
-        text = json.dumps({"start": self._slots, "confinement": confinement}).encode()
+        ours, theirs = (requests[1], replies[0]), (requests[0], replies[1])
+        return self._sent({"confinement": confinement}, theirs, ours), *ours
+
+    def start_program(self, confinement: dict[str, Any], program: dict[str, Any], words: int) -> tuple[int, ...]:
+        """Fork a worker that becomes a program: ``child/program.py``; its words go to the descriptor ``words``.
+
+        Return its slot, where to write its standard input, where to read its replies, and where to read why it did not
+        start: nothing, when it did.
+        """
+        requests, replies, status = os.pipe(), os.pipe(), os.pipe()
+        ours, theirs = (requests[1], replies[0], status[0]), (requests[0], replies[1], status[1])
+        message = {"confinement": confinement, "program": program}
+        return self._sent(message, (*theirs[:2], os.dup(words), theirs[2]), ours), *ours
+
+    def _sent(self, message: dict[str, Any], theirs: tuple[int, ...], ours: tuple[int, ...]) -> int:
+        """Send a start with the descriptors of the other side, which are closed here; return the slot."""
+        self._slots += 1
+        text = json.dumps({"start": self._slots} | message).encode()
         try:
-            socket.send_fds(self._connection, [struct.pack("<I", len(text))], [requests[0], replies[1]])
+            socket.send_fds(self._connection, [struct.pack("<I", len(text))], list(theirs))
             self._connection.sendall(text)
         except OSError as error:
-            os.close(requests[1])
-            os.close(replies[0])
+            for descriptor in ours:
+                os.close(descriptor)
             raise SandboxError("the zygote is gone") from error
         finally:
-            os.close(requests[0])
-            os.close(replies[1])
-        os.set_blocking(requests[1], False)
-        os.set_blocking(replies[0], False)
-        return self._slots, requests[1], replies[0]
+            for descriptor in theirs:
+                os.close(descriptor)
+        for descriptor in ours:
+            os.set_blocking(descriptor, False)
+            if sys.platform == "linux":
+                with contextlib.suppress(OSError):  # a user may have used up what pipes may hold
+                    fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        return self._slots
 
     def stop(self, slot: int) -> None:
         """Kill a worker. Whether it has ended is told by :meth:`ended`."""
@@ -131,6 +156,7 @@ class Zygote:
                 code=os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0,
                 cpu=message["cpu"],
                 memory=message["memory"],
+                over=message["over"],
             )
 
     def _exactly(self, size: int, deadline: float) -> bytes:

@@ -2,7 +2,10 @@
 
 Statistics are sums of deviations from a moving shift, merged in double, so that float32 keeps its
 accuracy when the mean is much larger than the standard deviation. See ``kernels.c`` for the ways
-through memory and ``module.c`` for the binding.
+through memory, ``parallel.c`` for threads and ``binding.h`` for the binding.
+
+Beyond the protocol, forward takes ``threads``, 1 unless given, which changes no result and is its vjp's
+too, and both take ``out``, a tuple of three arrays to fill and return.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ implementations = (
         summary="C extension: fused passes, statistics merged in double",
         capabilities=Capabilities(running_var_ddof=1),
         requires=REQUIRES,
+        takes_out=True,
     ),
     Implementation(
         name="c_layer_norm",

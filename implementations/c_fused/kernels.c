@@ -1,26 +1,30 @@
-/* The kernels of kernels.inc and grouped.inc for float and for double.
+/* The kernels for float and for double.
  *
  * Two ways through memory, chosen by the spatial size L:
  *
  * lines   (N, C) and short L: the array is a stack of contiguous lines, one column for each (c, l).
  *         Loops run along a line, so that neighbouring columns share a vector. Narrow arrays have
  *         several batch rows folded side by side into one line.
- * planes  long L: loops run along the L contiguous values of one channel. A channel is finished,
- *         statistics and output, before the next begins, so that the second pass finds it in cache.
+ * planes  long L: loops run along the L contiguous values of one channel.
  *
- * Both take mean and variance in one pass over x, as sums of d = x - shift and of d^2 in the arrays'
- * own type. After each block these are merged in double (Chan, Golub and LeVeque, 1979) and the
- * shift moves to the mean so far: rounding errors grow neither with M nor with mean / sd.
+ * Either way the work is cut into units, a range of channels that is finished, statistics and output,
+ * before the next begins, so that the second pass finds it in cache; and, where there are so many rows
+ * that they would not stay there, into parts, ranges of rows. parallel.h runs units and parts.
  *
- * The order of every sum is written down, and products are not contracted into fused multiply-adds
- * (see CMakeLists.txt): whatever vectors a CPU has, it computes the same bits.
+ * Mean and variance take one pass over x, as sums of d = x - shift and of d^2 in the arrays' own type.
+ * After each block these are merged in double (Chan, Golub and LeVeque, 1979) and the shift moves to
+ * the mean so far: rounding errors grow neither with M nor with mean / sd.
+ *
+ * The order of every sum is written down and follows from the shape alone, and products are not
+ * contracted into fused multiply-adds (see CMakeLists.txt): whatever vectors a CPU has and however many
+ * threads are used, the same bits are computed.
  */
 #include "kernels.h"
 
+#include "memory.h"
+#include "parallel.h"
+
 #include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 #ifdef BNBENCH_HAVE_TARGET_CLONES
 #define CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
@@ -28,61 +32,110 @@
 #define CLONES
 #endif
 
-enum {
-    CACHE_LINE = 64,
-    SHORT_SPATIAL = 96,      /* below this L, lines are faster than planes */
-    FOLDED_WIDTH = 256,      /* columns that narrow arrays are folded to */
-    PANEL_BYTES = 8 << 10,   /* the part of a wide line that is taken down the array at once */
-    IN_CACHE = 16 << 20,     /* bytes of x above which memory wants whole lines, not panels */
-    LINES_PER_BLOCK = 128,   /* values of one column summed in the arrays' own type */
-    LANE_BYTES = 256,        /* of partial sums for a plane: 64 floats, 32 doubles */
-    VALUES_PER_BLOCK = 4096, /* values of one plane summed in the arrays' own type, in all lanes together */
-    FIRST_LINES = 8,         /* and FIRST_VALUES: the first block of many is short, so that a bad first */
-    FIRST_VALUES = 256,      /* shift is soon left behind */
-    FEW_VALUES = 16,         /* a block below this is summed in double at once */
-};
+/* The arrays of the loop do not overlap: more pointers than a compiler would compare at run time. */
+#if defined(__clang__)
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define INDEPENDENT
+#endif
 
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+enum {
+    SHORT_SPATIAL = 96,        /* below this L, lines are faster than planes */
+#ifndef NARROW
+    NARROW = 64,               /* columns whose sums fit the registers */
+#endif
+    FOLDED_WIDTH = 256,        /* columns that narrow arrays are folded to */
+#ifndef PANEL_BYTES_
+#define PANEL_BYTES_ (4 << 10)
+#endif
+    PANEL_BYTES = PANEL_BYTES_,     /* of a wide line, that make a unit */
+    IN_CACHE = 16 << 20,       /* bytes of x above which memory wants whole lines, not panels */
+    LINES_PER_BLOCK = 256,     /* values of one column summed in the arrays' own type */
+    LINES_PER_PART = 512,      /* at least, and */
+    PARTS = 8,                 /* at most so many parts */
+    LANES = 32,                /* partial sums for a plane: two vectors of floats, four of doubles */
+    VALUES_PER_BLOCK = 4096,   /* values of one plane summed in the arrays' own type, in all lanes together */
+    VALUES_PER_PART = 1 << 16, /* of one plane, at least */
+    FEW_CHANNELS = 16,         /* fewer planes than these are cut into parts */
+    FIRST_LINES = 8,           /* and FIRST_VALUES: the first block of many is short, so that a bad first */
+    FIRST_VALUES = 256,        /* shift is soon left behind */
+    FEW_VALUES = 16,           /* a block below this is summed in double at once */
+    TILE_BYTES = 1 << 10,      /* of output, computed in the nearest cache before it is streamed */
+    AHEAD_BYTES = 8 << 10,     /* how far the memory is asked in advance, where it is asked */
+    GROUP_RUN = 16 << 10,      /* bytes of one image in neighbouring channels: long enough for the memory */
+    GROUP_BYTES = 512 << 10,   /* and of the whole batch in them: short enough for the second cache */
+    ONE_THREAD = 128 << 10,    /* bytes of x below which help would come too late */
+};
 
 static int is_empty(bn_shape shape) { return shape.batch == 0 || shape.channels == 0 || shape.spatial == 0; }
 
 static double count(bn_shape shape) { return (double)shape.batch * (double)shape.spatial; }
 
-/* Several batch rows side by side are one line; the rows that do not fill a line come last. Where
- * the coefficients of a whole line would not stay in the nearest cache, panels of columns are taken. */
+static size_t clamp(size_t low, size_t value, size_t high) { return value < low ? low : value > high ? high : value; }
+
+/* Where the part begins, and the one before ends, of so many rows in so many parts. */
+static size_t part_start(size_t rows, size_t parts, size_t part) { return rows * part / parts; }
+
+static size_t threads_for(size_t threads, size_t bytes)
+{
+    return bytes < ONE_THREAD ? 1 : clamp(1, threads, MAX_THREADS);
+}
+
+/* Several batch rows side by side are one line; the rows that do not fill a line come last. */
 typedef struct {
-    size_t fold, width, lines, rest, panel;
+    size_t fold, width, lines, rest;
 } bn_lines;
 
-static bn_lines lines_of(bn_shape shape, size_t itemsize)
+static bn_lines lines_of(bn_shape shape)
 {
     const size_t row = shape.channels * shape.spatial;
-    size_t fold = min_size(FOLDED_WIDTH / row, shape.batch / 8);
-    fold = fold < 1 ? 1 : fold;
-    const size_t panel = shape.batch * row * itemsize > IN_CACHE ? fold * row : PANEL_BYTES / itemsize;
-    return (bn_lines){fold, fold * row, shape.batch / fold, shape.batch % fold * row, panel};
+    const size_t fold = clamp(1, min_size(FOLDED_WIDTH / row, shape.batch / 8), FOLDED_WIDTH);
+    return (bn_lines){fold, fold * row, shape.batch / fold, shape.batch % fold * row};
 }
 
-/* One allocation, handed out in pieces that start at cache lines. */
+/* How the work of a call is cut. A unit is `channels` channels, but the last may be shorter. */
 typedef struct {
-    char *block, *next;
-} bn_scratch;
+    size_t channels, units, parts, threads;
+} bn_cut;
 
-static size_t padded(size_t bytes) { return (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE; }
-
-static int scratch_open(bn_scratch *scratch, size_t bytes)
+static bn_cut cut_into(size_t channels, size_t all_channels, size_t parts, size_t threads)
 {
-    scratch->block = malloc(bytes + CACHE_LINE);
-    scratch->next = (char *)padded((uintptr_t)scratch->block);
-    return scratch->block == NULL ? -1 : 0;
+    channels = clamp(1, channels, all_channels);
+    return (bn_cut){channels, (all_channels + channels - 1) / channels, parts, threads};
 }
 
-static void *scratch_take(bn_scratch *scratch, size_t bytes)
+/* Panels of a wide line, so that what is kept for each column stays in the nearest cache. Memory wants
+ * whole lines; and so do lines that are folded. */
+static bn_cut cut_lines(bn_shape shape, bn_lines lines, size_t itemsize, size_t threads)
 {
-    void *piece = scratch->next;
-    scratch->next += padded(bytes);
-    return piece;
+    const size_t row = shape.channels * shape.spatial * itemsize, parts = clamp(1, lines.lines / LINES_PER_PART, PARTS);
+    threads = threads_for(threads, shape.batch * row);
+    size_t channels = shape.channels;
+    if (lines.fold == 1 && shape.batch * row <= IN_CACHE)
+        channels = PANEL_BYTES / itemsize / shape.spatial;
+    if (lines.fold == 1 && parts == 1 && threads > 1) /* whole cache lines for each thread */
+        channels = min_size(channels, padded((shape.channels + threads - 1) / threads));
+    return cut_into(channels, shape.channels, parts, threads);
 }
+
+/* Neighbouring channels that make a long run in memory and still fit the second cache. Arrays: x, and dy. */
+static bn_cut cut_planes(bn_shape shape, size_t itemsize, size_t arrays, size_t threads)
+{
+    const size_t run = shape.spatial * itemsize, all = shape.batch * run * arrays;
+    const size_t channels = min_size(GROUP_RUN / run, GROUP_BYTES / all);
+    size_t parts = 1;
+    if (shape.channels < FEW_CHANNELS)
+        parts = clamp(1, shape.batch * shape.spatial / VALUES_PER_PART, min_size(shape.batch, PARTS));
+    return cut_into(channels, shape.channels, parts, threads_for(threads, shape.batch * run * shape.channels));
+}
+
+/* What a part knows of each channel, and whatever the parts before it know once they were merged. The
+ * mean is origin + offset, and m2 the sum of squared deviations from it. */
+typedef struct {
+    double *origin, *offset, *m2;
+} bn_moments;
 
 /* Add a block of `block` values with the sums s = sum(d) and q = sum(d^2), d = x - shift, to the
  * `seen` values whose mean is origin + *offset and whose squared deviations from it sum to *m2. */
@@ -97,12 +150,18 @@ static inline void merge(double seen, double block, double shift_from_origin, do
 
 #define T float
 #define NAME(base) base##_f32
-#include "kernels.inc"
+#include "channels.inc"
+#include "lines.inc"
+#include "planes.inc"
+#include "batch.inc"
 #include "grouped.inc"
 #undef T
 #undef NAME
 
 #define T double
 #define NAME(base) base##_f64
-#include "kernels.inc"
+#include "channels.inc"
+#include "lines.inc"
+#include "planes.inc"
+#include "batch.inc"
 #include "grouped.inc"

@@ -1,7 +1,8 @@
 /* Normalization of (N, C) and (N, C, *spatial) arrays, spatial collapsed to one axis.
  *
  * Every call is a record of untyped pointers; the functions ending in _f32 and _f64 read them as
- * float and double. All arrays are C-contiguous and none of them overlap.
+ * float and double. All arrays are C-contiguous and none of them overlap. No result depends on the
+ * number of threads.
  */
 #ifndef BNBENCH_KERNELS_H
 #define BNBENCH_KERNELS_H
@@ -28,6 +29,7 @@ typedef struct {
     void *y;                                                /* (N, C, L) */
     void *new_mean, *new_var;                               /* (C,): the running statistics after the call */
     bn_saved saved;
+    size_t threads;
 } bn_forward;
 
 typedef struct {
@@ -37,6 +39,7 @@ typedef struct {
     bn_saved saved;       /* read only */
     void *dx;             /* (N, C, L) */
     void *dgamma, *dbeta; /* (C,) */
+    size_t threads;
 } bn_backward;
 
 /* Layer, group, instance and RMS norm: a row of x falls into `groups` blocks of consecutive channels,

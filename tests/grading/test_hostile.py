@@ -27,7 +27,7 @@ BASES = {
     "wrong": (HOSTILE / "wrong_layers.py").read_text(),
 }
 ASSIGNMENT = read_assignment(shipped_text("cs231n-batchnorm"))
-LIMITS = Limits(wall=0.8, cpu=2.0, memory=1 << 30)
+LIMITS = Limits(wall=1.2, cpu=2.0, memory=1 << 30)
 
 FORWARD, TEST_MODE, BACKWARD = ("1.1", "1.2", "1.3"), "1.3", ("2.1", "2.2", "2.3", "3.1")
 
@@ -92,8 +92,8 @@ def submission(name, base):
     return f"{BASES[base]}\n\n{(HOSTILE / f'{name}.py').read_text()}".encode()
 
 
-def graded(data, **options):
-    return grade_one(data, "layers.py", ASSIGNMENT, epoch="2026", secret=b"secret", limits=LIMITS, **options)
+def graded(data, *, limits=LIMITS, **options):
+    return grade_one(data, "layers.py", ASSIGNMENT, epoch="2026", secret=b"secret", limits=limits, **options)
 
 
 def outcomes(grade):
@@ -148,7 +148,7 @@ def test_being_right_for_the_first_calls_is_not_enough():
 
 
 def test_differences_of_ones_own_forward_are_no_backward():
-    found = outcomes(graded(submission("differentiate_numerically", "right")))
+    found = outcomes(graded(submission("differentiate_numerically", "right"), limits=Limits(wall=60, cpu=60)))
 
     assert found["2.1"] == found["3.1"] == "failed"
     assert found["1.1"] == found["1.2"] == found["1.3"] == "passed"
@@ -178,13 +178,18 @@ def test_no_secret_reaches_the_submission():
 
 
 def test_nothing_is_left_behind():
-    before = {pid for pid in os.listdir("/proc") if pid.isdigit()}
+    graded(BASES["right"].encode())  # the zygote stays
+    before = _processes()
     for name in ("daemon", "fork_bomb", "write_files"):
         graded(submission(name, "right"))
-    left = {pid for pid in os.listdir("/proc") if pid.isdigit()} - before
+    left = _processes() - before
 
     assert not Path("/tmp/bnbench_hostile_was_here").exists()  # noqa: S108 - where the submission writes
-    assert not [pid for pid in left if "child/main.py" in _command(pid)]
+    assert not [pid for pid in left if f"\0{os.getpid()}\0" in _command(pid)]
+
+
+def _processes():
+    return {path.name for path in Path("/proc").iterdir() if path.name.isdigit()}
 
 
 def _command(pid):
@@ -234,3 +239,11 @@ def test_hidden_items_tell_no_value():
 
     assert grade.points == 0
     assert {(r.got, r.expected, r.reproduce, r.hint) for r in grade.results} == {("", "", "", "")}
+
+
+@pytest.mark.parametrize("name", ["segmentation_fault", "forged_frames", "right_for_twenty_calls", "nan_gradients"])
+def test_hints_are_worth_no_points_and_end_no_grading(name):
+    plain, hinted = graded(submission(name, "right")), graded(submission(name, "right"), diagnose=True)
+
+    assert outcomes(hinted) == outcomes(plain)
+    assert hinted.points == plain.points

@@ -179,6 +179,7 @@ def make_report(*, checks: int, shapes: int, timed_shapes: tuple[str, ...]) -> R
 
 def make_finding(name: str, check: CheckInfo, case: str, draw: Callable[[float, float], float]) -> Finding:
     verdict, reason, comparisons = Status.PASSED, "", make_evidence(check, case, draw)
+    hint = ""
     if name == "c_fused" and case.split("/")[1].count("x") not in {1, 3}:
         verdict, reason, comparisons = Status.SKIPPED, "declares ranks 2, 4", ()
     elif name == "torch_native" and check.group == "arguments":
@@ -186,6 +187,7 @@ def make_finding(name: str, check: CheckInfo, case: str, draw: Callable[[float, 
     elif name == "torch_composed" and check.code == "BN301" and "train" in case:
         verdict, comparisons = Status.FAILED, make_evidence(check, case, draw, wrong=True)
         reason = "dx is off"
+        hint = "dx lacks the term through v. Right is dvar = dsd / (2 sd)."
     elif name == "torch_composed" and check.code == "BN202" and "train" in case:
         note = "fits: momentum weighs the new batch, variance divided by M"
         verdict, comparisons = Status.FAILED, make_evidence(check, case, draw, wrong=True, note=note)
@@ -216,6 +218,7 @@ def make_finding(name: str, check: CheckInfo, case: str, draw: Callable[[float, 
         reason=reason,
         comparisons=comparisons,
         reproduce=f"bnbench check {name} --check {check.code} --case {case}",
+        hint=hint,
     )
 
 
@@ -330,6 +333,7 @@ def hostile_report() -> Report:
                 for value in (math.nan, math.inf, -math.inf, 0.0)
             ),
             reproduce=text,
+            hint=text,
         )
         for text in HOSTILE
         for status in Status

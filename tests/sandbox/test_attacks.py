@@ -64,6 +64,7 @@ STOPPED_FROM = {
 }
 
 LEVELS = [("plain", None), ("T0", None), ("T1", None), ("T2", 1), ("T2", 2), ("T2", 4), ("T2", None), ("T3", None)]
+LEVELS += [("T4", None)]
 
 
 @pytest.fixture(

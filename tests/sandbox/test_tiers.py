@@ -85,13 +85,21 @@ def test_a_tier_that_does_not_exist_is_refused():
 
 
 def test_every_tier_says_what_it_leaves_open_and_a_lower_one_claims_nothing_of_a_higher():
-    strong = Isolation(tier=Tier.T3, landlock_abi=7, seccomp=True, namespaces=True, uid_changed=True)
+    strong = Isolation(tier=Tier.T4, landlock_abi=7, seccomp=True, namespaces=True, uid_changed=True, cgroup=1)
 
     assert {tier: at(strong, tier).not_enforced for tier in Tier} == NOT_ENFORCED
     assert at(strong, Tier.T1) == Isolation(tier=Tier.T1, uid_changed=True, not_enforced=NOT_ENFORCED[Tier.T1])
     assert at(strong, Tier.T2, landlock_abi=2).landlock_abi == 2
     assert not at(strong, Tier.T0).uid_changed
-    assert [bool(at(strong, tier).warning) for tier in Tier] == [True, True, False, False]
+    assert [bool(at(strong, tier).warning) for tier in Tier] == [True, True, False, False, False]
+    assert [at(strong, tier).cgroup for tier in Tier] == [0, 0, 0, 0, 1]
+
+
+def test_control_groups_without_namespaces_still_bound_memory():
+    container = at(Isolation(tier=Tier.T2, landlock_abi=7, cgroup=2), Tier.T2)
+
+    assert (container.cgroup, "memory of all workers together" in container.not_enforced) == (2, False)
+    assert "memory of all workers together" in NOT_ENFORCED[Tier.T2]
 
 
 @linux
@@ -100,7 +108,7 @@ def test_a_worker_that_can_not_be_confined_as_asked_serves_nothing(mechanism):
     wrong = {
         "landlock": landlock.policy(7, [], []) | {"handled_fs": 1 << 62},
         "seccomp": "AAAA",
-        "namespaces": {"readable": ["/usr"], "hidden": [None]},
+        "namespaces": {"readable": ["/usr"], "hidden": [None], "writable": [], "proc": False},
         "uid": 2**32 - 1,
     }
     plan = confinement(Isolation(tier=Tier.T0), Limits(), 0) | {mechanism: wrong[mechanism]}
@@ -128,9 +136,9 @@ def test_every_jump_of_the_filter_lands_on_an_instruction(machine):
     assert code[-1][0] == 0x06
 
 
-def verdict(machine, architecture, number, argument=0, second=0):
+def verdict(machine, architecture, number, argument=0, second=0, *, programs=False):
     """What the filter returns for a system call: an interpreter of the few instructions it uses."""
-    code = list(struct.iter_unpack("<HBBI", seccomp.program(machine)))
+    code = list(struct.iter_unpack("<HBBI", seccomp.program(machine, programs=programs)))
     data = {0: number, 4: architecture, 16: argument, 24: second}
     position = accumulator = 0
     while True:
@@ -170,6 +178,22 @@ def test_the_filter_refuses_its_table_and_allows_the_rest(machine, column):
         allowed, allowed, refused, refused, allowed,
     ]  # fmt: skip
     assert verdict(machine, 0x40000003, read) == 0x80000000, "of another ABI"
+
+
+@pytest.mark.parametrize(("machine", "column"), [("x86_64", 0), ("aarch64", 1)])
+def test_the_filter_of_a_compiler_lets_programs_start_and_nothing_else(machine, column):
+    architecture = seccomp.MACHINES[machine][1]
+    refused, allowed = 0x00050001, 0x7FFF0000
+    table = {name: numbers[column] for name, numbers in seccomp.SYSCALLS.items() if numbers[column] >= 0}
+    clone = (56, 220)[column]
+    passed = {
+        name for name, number in table.items() if verdict(machine, architecture, number, programs=True) == allowed
+    }
+
+    assert passed == table.keys() & {"execve", "execveat", "fork", "vfork", "chmod", "fchmod", "fchmodat", "setpgid"}
+    assert verdict(machine, architecture, clone, 0x11, programs=True) == allowed
+    for namespace in (0x80, 0x20000, *(1 << bit for bit in range(25, 31))):
+        assert verdict(machine, architecture, clone, 0x11 | namespace, programs=True) == refused
 
 
 def test_the_environment_of_a_worker_has_nothing_of_the_callers(monkeypatch):

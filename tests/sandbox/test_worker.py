@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from bnbench.sandbox.answers import AtMost, Call, Exactly, Handle, Keep, Other
 from bnbench.sandbox.host import Sandbox
 from bnbench.sandbox.limits import Limits
 from bnbench.sandbox.tiers import IsolationError, Tier, at, probe
-from bnbench.sandbox.worker import Status, SubmissionError
+from bnbench.sandbox.worker import ALL, Status, SubmissionError
 from bnbench.sandbox.zygote import SandboxError
 
 STAGED = """
@@ -96,6 +97,70 @@ def test_a_forward_and_its_backward_give_what_they_give_in_this_process_bit_for_
     assert forward.dicts[0]["running_mean"].tobytes() == (0.9 + 0.1 * x.mean(axis=0)).tobytes()
     for got, expected in zip(backward.values, here["batchnorm_backward"](dy, cache), strict=True):
         assert got.tobytes() == expected.tobytes()
+
+
+def test_the_calls_of_a_numeric_gradient_give_in_one_request_what_they_give_here_bit_for_bit(strongest):
+    rng = np.random.default_rng(1)
+    x, gamma, beta = rng.normal(size=(6, 5)), rng.normal(size=5), rng.normal(size=5)
+    parameters = {"mode": "train", "eps": 1e-5, "running_mean": np.ones(5)}
+    here: dict = {}
+    exec(STAGED, here)  # noqa: S102 - the test's own text
+    nudged = [x + step * np.eye(30)[k].reshape(6, 5) for k in range(30) for step in (1e-5, -1e-5)]
+    calls = [
+        Call(function="batchnorm_forward", arguments=(a, gamma, beta, dict(parameters)), wanted=(Exactly((6, 5)), None))
+        for a in nudged
+    ]
+    with strongest.worker() as worker:
+        worker.load(STAGED, "layers.py")
+        there = worker.calls(calls)
+
+    for answer, a in zip(there, nudged, strict=True):
+        assert answer.values[0].tobytes() == here["batchnorm_forward"](a, gamma, beta, dict(parameters))[0].tobytes()
+
+
+def test_calls_of_several_functions_are_answered_in_their_order(strongest):
+    calls = [
+        Call(function=name, arguments=(k,), wanted=wanted)
+        for k, (name, wanted) in enumerate([("f", (AtMost(),)), ("f", (AtMost(),)), ("g", (AtMost(),)), ("f", (None,)),
+                                            ("f", (AtMost(),))])
+    ]  # fmt: skip
+    with strongest.worker() as worker:
+        worker.load("def f(k):\n    return k\ndef g(k):\n    return -k", "layers.py")
+
+        assert [answer.values for answer in worker.calls(calls)] == [(0,), (1,), (-2,), (), (4,)]
+
+
+def test_a_path_that_is_granted_can_be_read_and_the_one_beside_it_can_not():
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for file in ("granted", "beside"):
+            (folder / file).write_text(file)
+        text = "def f(path):\n    with open(path) as file:\n        return file.read()"
+        for tier in (Tier.T2, Tier.T3, Tier.T4):
+            if tier > probe().tier:
+                continue
+            with (
+                Sandbox(at(probe(), tier)) as sandbox,
+                sandbox.worker(readable=(str(folder / "granted"),)) as worker,
+                sandbox.worker() as other,
+            ):
+                worker.load(text, "layers.py")
+                other.load(text, "layers.py")
+                assert worker.call("f", str(folder / "granted")).values == ("granted",)
+                for refused_worker, file in ((worker, "beside"), (other, "granted")):
+                    with pytest.raises(SubmissionError, match=r"PermissionError|FileNotFoundError"):
+                        refused_worker.call("f", str(folder / file))
+
+
+def test_an_answer_as_large_as_allowed_arrives_and_a_byte_more_is_refused_by_this_side(strongest):
+    """By the parent: the forged frame says what the submission's side would never let out."""
+    limits = Limits(answer=4096, wall=20)
+    text = "import numpy as np\ndef f():\n    return np.ones(400)"
+    assert asked(strongest, text, limits=limits, wanted=(AtMost(3300),)).values[0].nbytes == 3200
+    error = refused(strongest, FORGED + "def f():\n    frame(size=4097)\n    os._exit(0)", limits=limits, wanted=ALL)
+
+    assert (error.status, error.detail.partition(" announced")[0]) == (Status.PROTOCOL, "4097 bytes")
 
 
 def test_an_argument_that_is_changed_in_place_is_reported_and_the_callers_is_not_changed(strongest):

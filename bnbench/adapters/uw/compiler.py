@@ -9,17 +9,20 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from bnbench.adapters.uw.functions import Edition, Function, edition_of, functions
+from bnbench.sandbox.build import WORDS_BYTES, Built
 
-INCLUDE = Path(__file__).with_name("include")
+INCLUDE = ("uwnet.c", "uwnet.h", "matrix.h")
+"""Files of the folder ``include``, which lie beside the handed-in one when it is compiled."""
 SOURCE_NAMES: Mapping[Edition, str] = {"groups": "batchnorm_layer.c", "spatial": "batch_norm.c"}
 MESSAGE_CHARACTERS = 2000
 COMPILE_SECONDS = 30.0
+"""Deadline of the compiler, where it runs with the user's own rights."""
 FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/:]+/)+")
 OBJECTS = re.compile(r"\bcc\w{6}\.o: ?")
 """Names that differ from run to run."""
@@ -43,42 +46,53 @@ class Compiled:
     """The sanitizer's library, which must be loaded before anything else; empty without sanitizers."""
 
 
+RunCompiler: TypeAlias = Callable[[Sequence[str], Mapping[str, bytes], str], Built]
+"""Runs a command in a folder with these files, and returns the output file of that name."""
+
+
 def find_compiler() -> str | None:
     """Path of the compiler: that of the environment's ``CC``, or cc, gcc, clang; None without one."""
     return next(filter(None, map(shutil.which, (os.environ.get("CC") or "cc", "cc", "gcc", "clang"))), None)
 
 
-def compile_uw(source: bytes, out_dir: Path, *, compiler: str, sanitize: bool = False) -> Compiled:
+def compile_uw(
+    source: bytes, out_dir: Path, *, compiler: str, sanitize: bool = False, run: RunCompiler | None = None
+) -> Compiled:
     """Compile ``source`` to a shared library in ``out_dir``, with bnbench's header and helpers.
 
     ``sanitize`` builds with AddressSanitizer and UndefinedBehaviorSanitizer; it raises RuntimeError
     where the compiler has no shared library of the first. The compiler reads whatever the source
-    includes: on a stranger's file, call this where files that matter can't be read.
+    includes: a stranger's file is compiled with ``run=compiler_in(sandbox)``
+    (:mod:`bnbench.adapters.uw.sandboxed`), which may raise SandboxError; the default is
+    :func:`compile_here`.
     """
     found = functions(source.decode("utf-8", "replace"))
     edition = edition_of(found)
     name = SOURCE_NAMES[edition]
-    (out_dir / name).write_bytes(source)
     library = out_dir / ("sanitized.so" if sanitize else "submission.so")
     command = [
         *(compiler, "-std=gnu99", "-fPIC", "-shared", "-fdiagnostics-color=never"),
-        *("-fmax-errors=5", "-I", str(INCLUDE)),
+        *("-fmax-errors=5", "-I", "."),
         *(SANITIZERS if sanitize else ("-O2",)),
         *(("-DUWNET_SPATIAL",) if edition == "spatial" else ()),
-        *(name, str(INCLUDE / "uwnet.c"), "-o", library.name, "-lm"),
+        *(name, "uwnet.c", "-o", library.name, "-lm"),
     ]
     if sys.platform.startswith("linux") and not sanitize:
         # Elsewhere this is the rule; the sanitizer's own functions come with the library that is loaded before.
         command.append("-Wl,--no-undefined")
     preload = _sanitizer(compiler) if sanitize else ""
-    returncode, words = _run(command, out_dir)
+    files = {file: Path(__file__).with_name("include").joinpath(file).read_bytes() for file in INCLUDE}
+    built = (run or compile_here)(command, files | {name: source}, library.name)
+    returncode, words = built.returncode, built.words.decode("utf-8", "replace")
     status: Literal["compiled", "compile_error", "timeout", "unsupported"] = "compiled"
     if returncode != 0 and any("batchnorm2d" in function for function in found):
         status, words = "unsupported", "the edition with 4-D tensors (batchnorm2d_layer.c) is not supported"
     elif returncode is None:
-        status, words = "timeout", f"the compiler was not done after {COMPILE_SECONDS:g} s"
-    elif returncode != 0:
+        status, words = "timeout", "the compiler was not done in time"
+    elif returncode != 0 or built.output is None:
         status = "compile_error"
+    else:
+        library.write_bytes(built.output)
     return Compiled(
         status=status,
         library=library,
@@ -90,12 +104,17 @@ def compile_uw(source: bytes, out_dir: Path, *, compiler: str, sanitize: bool = 
     )
 
 
-def _run(command: list[str], folder: Path) -> tuple[int | None, str]:
-    """Exit status (None past the deadline) and standard error; nothing of a compiler is left running."""
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TMPDIR": str(folder)}
+def compile_here(command: Sequence[str], files: Mapping[str, bytes], output: str) -> Built:
+    """Run the compiler with the user's own rights, in a folder with these files; none of it is left running."""
     with (
+        tempfile.TemporaryDirectory() as name,
         tempfile.TemporaryFile() as words,
-        subprocess.Popen(  # noqa: S603 - the command is ours, the source is data
+    ):
+        folder = Path(name)
+        for file, content in files.items():
+            (folder / file).write_bytes(content)
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TMPDIR": name}
+        with subprocess.Popen(  # noqa: S603 - the command is ours, the source is data
             command,
             cwd=folder,
             env=environment,
@@ -103,15 +122,15 @@ def _run(command: list[str], folder: Path) -> tuple[int | None, str]:
             stdout=subprocess.DEVNULL,
             stderr=words,
             start_new_session=True,
-        ) as process,
-    ):
-        try:
-            returncode = process.wait(COMPILE_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            returncode = None
-        words.seek(0)
-        return returncode, words.read(16 * MESSAGE_CHARACTERS).decode("utf-8", "replace")
+        ) as process:
+            returncode: int | None
+            try:
+                returncode = process.wait(COMPILE_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                returncode = None
+        made = (folder / output).read_bytes() if (folder / output).exists() else None
+        return Built(returncode=returncode, words=os.pread(words.fileno(), WORDS_BYTES, 0), output=made)
 
 
 def _cleaned(words: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bnbench.adapters.uw.compiler import Compiled
+from bnbench.adapters.uw.process import Here, Launch
 from bnbench.adapters.uw.sanitizer import MemoryFinding, memory_finding
 from bnbench.adapters.uw.stages import STAGE_SECONDS, open_stages
 from bnbench.diagnose.uw import StageDiagnosis, diagnose_uw
@@ -10,12 +11,17 @@ from bnbench.diagnose.uw_stages import ARGUMENTS, EPS, Stage, stage_cases
 from bnbench.sandbox.child import uw as child
 
 
-def diagnose_compiled(compiled: Compiled, *, seconds: float = STAGE_SECONDS) -> tuple[StageDiagnosis, ...]:
-    """Judge every function of a file whose status is ``compiled``; a call takes at most ``seconds``."""
+def diagnose_compiled(
+    compiled: Compiled, *, seconds: float = STAGE_SECONDS, launch: Launch = Here
+) -> tuple[StageDiagnosis, ...]:
+    """Judge every function of a file whose status is ``compiled``; a call takes at most ``seconds``.
+
+    ``launch`` is that of :func:`bnbench.adapters.uw.stages.open_stages`.
+    """
     names: dict[Stage, str] = {stage: stage for stage in ARGUMENTS}
     names["forward"] = child.PASSES[compiled.edition][0]
     defined = {stage: compiled.functions[name] for stage, name in names.items() if name in compiled.functions}
-    with open_stages(compiled, seconds=seconds) as call:
+    with open_stages(compiled, seconds=seconds, launch=launch) as call:
         return diagnose_uw(
             call,
             eps=EPS if compiled.edition == "groups" else None,
@@ -24,10 +30,12 @@ def diagnose_compiled(compiled: Compiled, *, seconds: float = STAGE_SECONDS) -> 
         )
 
 
-def find_memory_errors(sanitized: Compiled, *, seconds: float = 4 * STAGE_SECONDS) -> tuple[MemoryFinding, ...]:
+def find_memory_errors(
+    sanitized: Compiled, *, seconds: float = 4 * STAGE_SECONDS, launch: Launch = Here
+) -> tuple[MemoryFinding, ...]:
     """Run every function of a file compiled with ``sanitize``: its distinct findings, at most one per function."""
     findings: dict[MemoryFinding, None] = {}
-    with open_stages(sanitized, seconds=seconds) as call:
+    with open_stages(sanitized, seconds=seconds, launch=launch) as call:
         for stage, names in ARGUMENTS.items():
             for case in stage_cases():
                 if stage == "forward" and case.rows == 1:

@@ -6,30 +6,25 @@ import os
 import select
 import signal
 import struct
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import IO, Literal
+from contextlib import contextmanager
+from typing import Literal
 
 import numpy as np
 
 from bnbench.adapters.uw.compiler import Compiled
+from bnbench.adapters.uw.process import Child, Here, Launch
 from bnbench.diagnose.uw_stages import LAYER_RESULTS, Answer, Call, Stage
 from bnbench.model import Array
 from bnbench.sandbox.child import uw as child
+from bnbench.sandbox.zygote import SandboxError
 
 STAGE_SECONDS = 5.0
 """Deadline of one call; the calls take microseconds."""
+START_SECONDS = 30.0
 STDERR_BYTES = 1 << 16
 DETAIL_CHARACTERS = 200
-SANITIZER_OPTIONS = {
-    "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=0",
-    "UBSAN_OPTIONS": "print_stacktrace=1",
-}
 
 
 class _Overdue(Exception):
@@ -37,20 +32,22 @@ class _Overdue(Exception):
 
 
 @contextmanager
-def open_stages(compiled: Compiled, *, seconds: float = STAGE_SECONDS) -> Iterator[Call]:
+def open_stages(compiled: Compiled, *, seconds: float = STAGE_SECONDS, launch: Launch = Here) -> Iterator[Call]:
     """Give a function that calls the stages of ``compiled``; the process beside it ends with the block.
 
     The process starts with the first call, and again after a crash or a missed deadline. Array
-    arguments are float, ``(rows, cols)``, and reach the submission as float32.
+    arguments are float, ``(rows, cols)``, and reach the submission as float32. ``launch`` starts the
+    process: with the user's own rights, or a stranger's file with ``stages_in(sandbox)``
+    (:mod:`bnbench.adapters.uw.sandboxed`). A call raises SandboxError where that fails.
     """
-    process: _Process | None = None
+    process: _Conversation | None = None
 
     def call(stage: Stage, groups: int, arguments: tuple[Array, ...]) -> Answer:
         nonlocal process
-        process = process or _Process(compiled)
+        process = process or _Conversation(launch(compiled), sanitized=bool(compiled.preload))
         answer = process.ask(stage, groups, arguments, time.monotonic() + seconds)
         if answer.status in {"crashed", "timeout"}:
-            process.close()
+            process.child.close()
             process = None
         return answer
 
@@ -58,31 +55,23 @@ def open_stages(compiled: Compiled, *, seconds: float = STAGE_SECONDS) -> Iterat
         yield call
     finally:
         if process is not None:
-            process.close()
+            process.child.close()
 
 
-class _Process:
-    """A running child, and the bytes to and from it."""
+class _Conversation:
+    """The bytes to and from a running child. Raises SandboxError where it does not even start to load the library."""
 
-    def __init__(self, compiled: Compiled) -> None:
-        environment = {"LC_ALL": "C"}
-        self.sanitized = bool(compiled.preload)
-        if self.sanitized:
-            environment |= SANITIZER_OPTIONS | {"LD_PRELOAD": compiled.preload}
-        self.stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        self.process = subprocess.Popen(  # noqa: S603 - the child is ours
-            [sys.executable, "-I", "-S", child.__file__, str(compiled.library.resolve()), compiled.edition],
-            env=environment,
-            cwd=Path(tempfile.gettempdir()),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.stderr,
-            start_new_session=True,
-        )
-        assert self.process.stdin is not None  # noqa: S101 - both are pipes
-        assert self.process.stdout is not None  # noqa: S101
-        self.requests: IO[bytes] = self.process.stdin
-        self.replies: IO[bytes] = self.process.stdout
+    def __init__(self, running: Child, *, sanitized: bool) -> None:
+        self.child = running
+        self.sanitized = sanitized
+        try:
+            ready = self._read(len(child.MAGIC), time.monotonic() + START_SECONDS) == child.MAGIC
+        except (_Overdue, EOFError, OSError):
+            ready = False
+        if not ready:
+            words = self._last_words()
+            running.close()
+            raise SandboxError(f"the process for the functions did not start: {words[-DETAIL_CHARACTERS:]}")
 
     def ask(self, stage: Stage, groups: int, arguments: tuple[Array, ...], deadline: float) -> Answer:
         function = child.LAYER if stage == "forward" else child.STAGES.index(stage)
@@ -90,8 +79,7 @@ class _Process:
         for argument in arguments:
             request += child.SHAPE.pack(*argument.shape) + np.ascontiguousarray(argument, "<f4").tobytes()
         try:
-            self.requests.write(request)
-            self.requests.flush()
+            self._write(request, deadline)
             return self._answer(len(arguments), deadline, layer=stage == "forward")
         except _Overdue:
             return Answer(status="timeout", detail="no answer before the deadline")
@@ -128,14 +116,22 @@ class _Process:
         data: Array = np.frombuffer(self._read(4 * rows * cols, deadline), "<f4").reshape(rows, cols)
         return data
 
+    def _write(self, data: bytes, deadline: float) -> None:
+        rest = memoryview(data)
+        while rest:
+            _, ready, _ = select.select([], [self.child.requests], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise _Overdue
+            rest = rest[os.write(self.child.requests, rest) :]
+
     def _read(self, size: int, deadline: float) -> bytes:
         """Exactly ``size`` bytes, or EOFError, or _Overdue."""
         data = b""
         while len(data) < size:
-            ready, _, _ = select.select([self.replies], [], [], max(0.0, deadline - time.monotonic()))
+            ready, _, _ = select.select([self.child.replies], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 raise _Overdue
-            more = os.read(self.replies.fileno(), size - len(data))
+            more = os.read(self.child.replies, size - len(data))
             if not more:
                 raise EOFError
             data += more
@@ -143,24 +139,13 @@ class _Process:
 
     def _last_words(self) -> str:
         """How the child ended: the name of the signal, its last line, or all that the sanitizers wrote."""
-        try:
-            returncode = self.process.wait(1.0)
-        except subprocess.TimeoutExpired:
+        returncode = self.child.wait(1.0)
+        if returncode is None:
             return "the process broke the protocol"
-        self.stderr.seek(0)
-        words = self.stderr.read(STDERR_BYTES).decode("utf-8", "replace")
+        words = self.child.words(STDERR_BYTES).decode("utf-8", "replace")
         if self.sanitized:
             return words
         if returncode < 0 and not words.strip():
             return signal.Signals(-returncode).name
         last = (words.strip().splitlines() or [f"exit status {returncode}"])[-1]
         return "".join(filter(str.isprintable, last))[:DETAIL_CHARACTERS]
-
-    def close(self) -> None:
-        """End the process and whatever it started."""
-        with suppress(ProcessLookupError):  # it has ended by itself
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        for stream in (self.requests, self.replies, self.stderr):
-            with suppress(BrokenPipeError):  # what was still to be sent has no receiver
-                stream.close()

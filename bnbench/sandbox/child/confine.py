@@ -22,7 +22,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446
-_READ_FILE, _READ_DIRECTORY = 1 << 2, 1 << 3
+_EXECUTE, _READ_FILE, _READ_DIRECTORY = 1 << 0, 1 << 2, 1 << 3
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_SPEC_ALLOW = 1, 4
 
@@ -86,7 +86,8 @@ def landlock_ruleset(policy: dict[str, Any]) -> int:
     """Return the file descriptor of a Landlock ruleset.
 
     ``handled_fs``, ``handled_net`` and ``scoped`` are the kernel's masks. What is below a path of ``readable`` can be
-    read and listed, except what is in a directory of ``hidden`` right below it.
+    read and listed, except what is in a directory of ``hidden`` right below it; below one of ``executable`` also run,
+    and below one of ``writable``, which are folders, the mask ``writing`` holds.
     """
     attributes = struct.pack("<QQQ", policy["handled_fs"], policy["handled_net"], policy["scoped"])
     arguments = (attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
@@ -100,6 +101,10 @@ def landlock_ruleset(policy: dict[str, Any]) -> int:
                     _allow(ruleset, entry.path, _READ_FILE | _READ_DIRECTORY)
         else:
             _allow(ruleset, path, _READ_FILE | _READ_DIRECTORY)
+    for path in policy["executable"]:
+        _allow(ruleset, path, _EXECUTE | _READ_FILE | _READ_DIRECTORY)
+    for path in policy["writable"]:
+        _allow(ruleset, path, policy["writing"])
     return ruleset
 
 

@@ -5,9 +5,11 @@ the process id of the parent and the folder of NumPy. It imports, and never comp
 survive the fork. It holds no reference, no input and no submission, so that there is nothing in a worker to be found.
 
 On the socket each message is four bytes of length and JSON. The parent sends ``{"start": slot, "confinement": {...}}``
-with two descriptors, of the requests and of the replies, and ``{"stop": slot}``; the zygote sends ``{"ready": true}``
-once and ``{"ended": slot, "status": wait status, "cpu": seconds, "memory": KiB}`` for each worker. When the parent
-ends, however it ends, the zygote kills every worker and ends.
+with two descriptors, of the requests and of the replies, or with a ``"program"`` (child/program.py) and two more, of
+its words and of its status, which ends when the program starts; and ``{"stop": slot}``. The zygote sends
+``{"ready": true}`` once and, for each worker, ``{"ended": slot, "status": wait status, "cpu": seconds, "memory": KiB,
+"over": whether it was killed for its memory}``. When the parent ends, however it ends, the zygote kills every worker
+and ends.
 """
 
 # ruff: noqa: PTH100, PTH120, PTH123 - paths as the kernel takes them
@@ -27,8 +29,10 @@ import struct
 import sys
 from typing import Any, NoReturn
 
-REQUESTS, REPLIES, RULESET = 10, 11, 12
+REQUESTS, REPLIES, RULESET, STATUS = 10, 11, 12, 13
 """Descriptors of a worker."""
+WATCH_MILLISECONDS = 20
+"""Between two looks at the memory of programs."""
 
 PRELOADED = """
     math cmath copy itertools functools collections collections.abc operator typing types dataclasses enum abc numbers
@@ -47,6 +51,9 @@ def main(control: int, parent: int, site: str) -> None:
     serve = importlib.import_module("child.serve")
     confine = importlib.import_module("child.confine")
     namespaces = importlib.import_module("child.namespaces")
+    program = importlib.import_module("child.program")
+    resident = importlib.import_module("child.resident")
+    importlib.import_module("child.uw")
     for name in PRELOADED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -54,17 +61,19 @@ def main(control: int, parent: int, site: str) -> None:
     gc.freeze()
     with socket.socket(fileno=control) as connection:
         connection.set_inheritable(False)
-        Zygote(connection, parent, (serve, confine, namespaces)).run()
+        Zygote(connection, parent, (serve, confine, namespaces, program, resident)).run()
 
 
 class Zygote:
     """The workers that run, by process id."""
 
-    def __init__(self, connection: socket.socket, parent: int, modules: tuple[Any, Any, Any]) -> None:
+    def __init__(self, connection: socket.socket, parent: int, modules: tuple[Any, ...]) -> None:
         self.connection = connection
         self.parent = parent
-        self.serve, self.confine, self.namespaces = modules
+        self.serve, self.confine, self.namespaces, self.program, self.resident = modules
         self.slots: dict[int, int] = {}
+        self.watched: dict[int, int] = {}
+        self.over: set[int] = set()
         self.rulesets: dict[str, int] = {}
 
     def run(self) -> None:
@@ -91,7 +100,8 @@ class Zygote:
         self.tell({"ready": True})
         try:
             while True:
-                events = dict(poll.poll())
+                events = dict(poll.poll(WATCH_MILLISECONDS if self.watched else None))
+                self.watch()
                 if events.pop(awake, 0):
                     os.read(awake, 4096)
                     self.reap()
@@ -111,7 +121,7 @@ class Zygote:
     def obey(self) -> bool:
         """Do what one message asks; False when the parent has closed the connection."""
         try:
-            head, descriptors, _, _ = socket.recv_fds(self.connection, 4, 2)
+            head, descriptors, _, _ = socket.recv_fds(self.connection, 4, 4)
             if len(head) < 4:
                 return False
             text = self.serve.receive(self.connection.fileno(), struct.unpack("<I", head)[0])
@@ -119,18 +129,20 @@ class Zygote:
             return False
         message = json.loads(text)
         if "start" in message:
-            self.start(message["start"], message["confinement"], *descriptors)
+            self.start(message["start"], message["confinement"], message.get("program"), descriptors)
         else:
             for pid, slot in self.slots.items():
                 if slot == message["stop"]:
                     os.kill(pid, signal.SIGKILL)
         return True
 
-    def start(self, slot: int, confinement: dict[str, Any], requests: int, replies: int) -> None:
+    def start(
+        self, slot: int, confinement: dict[str, Any], program: dict[str, Any] | None, descriptors: list[int]
+    ) -> None:
         ruleset = None
         problem = None
         try:
-            if confinement["landlock"] is not None:
+            if confinement["landlock"] is not None and program is None:
                 key = json.dumps(confinement["landlock"])
                 if key not in self.rulesets:
                     self.rulesets[key] = self.confine.landlock_ruleset(confinement["landlock"])
@@ -140,13 +152,31 @@ class Zygote:
         zygote = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self.work(confinement, zygote, (requests, replies, ruleset), problem)
+            places = (REQUESTS, REPLIES) if program is None else (0, REPLIES, 2, STATUS)
+            placed = dict(zip(places, descriptors, strict=True)) | ({} if ruleset is None else {RULESET: ruleset})
+            self.work(confinement, program, zygote, placed, problem)
         self.slots[pid] = slot
-        os.close(requests)
-        os.close(replies)
+        if confinement["resident"] is not None:
+            self.watched[pid] = confinement["resident"]
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    def watch(self) -> None:
+        """Kill what holds more memory than it may, and what it has left, whose memory would not be counted."""
+        for pid, limit in self.watched.items():
+            if self.resident.resident(pid) > limit:
+                self.over.add(pid)
+                os.kill(pid, signal.SIGKILL)
+        if self.watched:
+            self.sweep(set(self.slots))
 
     def work(
-        self, confinement: dict[str, Any], zygote: int, descriptors: tuple[int, int, int | None], problem: str | None
+        self,
+        confinement: dict[str, Any],
+        program: dict[str, Any] | None,
+        zygote: int,
+        descriptors: dict[int, int],
+        problem: str | None,
     ) -> NoReturn:
         """Be a worker: confine this process, load and serve, and end."""
         code = 70  # "internal software error", sysexits.h
@@ -154,23 +184,36 @@ class Zygote:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
-            ruleset = _placed(descriptors)
+            _placed(descriptors)
+            ruleset = RULESET if RULESET in descriptors else None
             try:
                 if problem is not None:
                     raise OSError(problem)  # noqa: TRY301 - told where every other step's failure is
                 os.setsid()
+                for path in confinement["cgroup"]:
+                    with open(path, "w") as file:
+                        file.write("0")
                 if sys.platform == "linux":
                     self.confine.die_with_parent(zygote)
                 parent = zygote
                 if confinement["namespaces"] is not None:
                     self.namespaces.enter(**confinement["namespaces"])
                     parent = 0  # outside, and so without a number here
+                if program is not None and confinement["landlock"] is not None:  # of the /proc that is its own
+                    ruleset = self.confine.landlock_ruleset(confinement["landlock"])
                 self.confine.confine(confinement, parent, ruleset)
+                if program is not None:
+                    self.program.run(program, STATUS)
             except OSError as error:
-                text = self.serve.wire.encode([0, self.serve.cut(str(error.args[-1]))])
-                self.serve.send(REPLIES, self.serve.wire.UNCONFINED, 0, 0, text)
+                text = self.serve.cut(str(error.args[-1]))
+                if program is None:
+                    failure = self.serve.wire.encode([0, text])
+                    self.serve.send(REPLIES, self.serve.wire.UNCONFINED, 0, 0, failure)
+                else:
+                    os.write(STATUS, text.encode())
                 os._exit(code)
-            self.serve.serve(REQUESTS, REPLIES)
+            if program is None:
+                self.serve.serve(REQUESTS, REPLIES)
             code = 0
         finally:
             os._exit(code)  # and so without the submission's atexit functions and the zygote's own end
@@ -190,7 +233,10 @@ class Zygote:
                 cpu = usage.ru_utime + usage.ru_stime
                 slot = self.slots.pop(pid)
                 self.sweep(set(self.slots))
-                self.tell({"ended": slot, "status": status, "cpu": cpu, "memory": usage.ru_maxrss})
+                self.watched.pop(pid, None)
+                over = pid in self.over
+                self.over.discard(pid)
+                self.tell({"ended": slot, "status": status, "cpu": cpu, "memory": usage.ru_maxrss, "over": over})
         if not ended:
             self.sweep(set(self.slots))
 
@@ -212,16 +258,15 @@ class Zygote:
                     os.waitpid(pid, 0)
 
 
-def _placed(descriptors: tuple[int, int, int | None]) -> int | None:
-    """Move a worker's descriptors to their places and close all others; return the ruleset's place."""
-    safe = [None if d is None else fcntl.fcntl(d, fcntl.F_DUPFD, 100) for d in descriptors]  # out of the way
-    for place, descriptor in zip((REQUESTS, REPLIES, RULESET), safe, strict=True):
-        if descriptor is not None:
-            os.dup2(descriptor, place)
-    last = REPLIES if safe[2] is None else RULESET
-    os.closerange(3, REQUESTS)
-    os.closerange(last + 1, os.sysconf("SC_OPEN_MAX"))
-    return None if safe[2] is None else RULESET
+def _placed(descriptors: dict[int, int]) -> None:
+    """Move a worker's descriptors to their places and close all others but the three that go nowhere."""
+    safe = {place: fcntl.fcntl(d, fcntl.F_DUPFD, 100) for place, d in descriptors.items()}  # out of the way
+    for place, descriptor in safe.items():
+        os.dup2(descriptor, place)
+    kept = sorted({2, *descriptors})
+    for low, high in zip(kept, [*kept[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
+        if low >= 2:
+            os.closerange(low + 1, high)
 
 
 if __name__ == "__main__":

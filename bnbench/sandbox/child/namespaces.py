@@ -18,15 +18,17 @@ from . import confine
 
 _NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 _NEWUSER, _NEWPID, _NEWNET = 0x10000000, 0x20000000, 0x40000000
-_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 2, 4, 4096, 16384, 1 << 18
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 2, 4, 8, 4096, 16384, 1 << 18
 _MNT_DETACH = 2
 _MOUNT_SETATTR = 442
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _PR_CAPBSET_DROP = 24
 
 
-def enter(readable: list[str], hidden: list[str]) -> None:
-    """Move into new namespaces, where only ``readable`` exists and nothing can be written. Forks.
+def enter(readable: list[str], hidden: list[str], writable: list[str], *, proc: bool) -> None:
+    """Move into new namespaces, where only ``readable`` exists and nothing can be written but in ``writable``. Forks.
+
+    With ``proc`` there is a /proc, of the new process namespace.
 
     It returns in the first process of the new process namespace: when that one ends, the kernel kills all others. The
     caller itself stays outside, waits, and ends as the inner one ended; when it is killed, so is the inner one.
@@ -53,7 +55,7 @@ def enter(readable: list[str], hidden: list[str]) -> None:
         os._exit(1)
     except BlockingIOError:
         os.close(ready)
-    _new_root(readable, hidden)
+    _new_root(readable, hidden, writable, proc=proc)
     for capability in range(64):  # up to the last that this kernel knows
         if confine.LIBC.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
             break
@@ -61,7 +63,7 @@ def enter(readable: list[str], hidden: list[str]) -> None:
 
 def _end_as(inner: int, kept: int) -> NoReturn:
     """Wait for the inner process and end in the same way; ``kept`` stays open as long."""
-    os.closerange(3, kept)  # the pipes are the inner one's: their other ends must see when it ends
+    os.closerange(0, kept)  # the pipes are the inner one's: their other ends must see when it ends
     os.closerange(kept + 1, 64)
     _, status = os.waitpid(inner, 0)
     if os.WIFSIGNALED(status):
@@ -86,13 +88,13 @@ def _mount(source: str, target: str, kind: str | None, flags: int, options: str 
     confine.checked(confine.LIBC.mount(*texts, ctypes.c_ulong(flags), data), step)
 
 
-def _new_root(readable: list[str], hidden: list[str]) -> None:
+def _new_root(readable: list[str], hidden: list[str], writable: list[str], *, proc: bool) -> None:
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE, None, "mount private")
     _mount("tmpfs", "/tmp", "tmpfs", _MS_NOSUID | _MS_NODEV, "size=1m,mode=755", "mount tmpfs")  # noqa: S108 - any folder
     os.mkdir("/tmp/old")  # noqa: S108
     confine.checked(confine.LIBC.pivot_root(b"/tmp", b"/tmp/old"), "pivot_root")
     os.chdir("/")
-    for path in sorted(readable):  # a folder before what is below it
+    for path in sorted({*readable, *writable}):  # a folder before what is below it
         if os.path.isdir(f"/old{path}"):
             os.makedirs(path, exist_ok=True)
         elif os.path.exists(f"/old{path}"):
@@ -104,8 +106,18 @@ def _new_root(readable: list[str], hidden: list[str]) -> None:
         for other in hidden:
             if os.path.dirname(other) == path and os.path.isdir(other):
                 _mount("tmpfs", other, "tmpfs", _MS_NOSUID | _MS_NODEV, "size=4k,mode=755", f"hide {other}")
+    if proc:  # while another is still mounted: without one a user namespace gets none
+        os.mkdir("/proc")
+        _mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, None, "mount proc")
     confine.checked(confine.LIBC.umount2(b"/old", _MNT_DETACH), "umount")
     os.rmdir("/old")
-    attributes = struct.pack("<QQQQ", _MS_RDONLY | _MS_NOSUID, 0, 0, 0)  # MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID
-    arguments = (ctypes.c_int(_AT_FDCWD), b"/", ctypes.c_uint(_AT_RECURSIVE), attributes, ctypes.c_size_t(32))
-    confine.checked(confine.LIBC.syscall(_MOUNT_SETATTR, *arguments), "mount_setattr")
+    _set_attributes("/", _MS_RDONLY | _MS_NOSUID, 0, _AT_RECURSIVE)  # MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID
+    for path in writable:
+        _set_attributes(path, 0, _MS_RDONLY, 0)
+
+
+def _set_attributes(path: str, given: int, taken: int, flags: int) -> None:
+    attributes = struct.pack("<QQQQ", given, taken, 0, 0)
+    target = (ctypes.c_int(_AT_FDCWD), os.fsencode(path), ctypes.c_uint(flags))
+    step = f"mount_setattr {path}"
+    confine.checked(confine.LIBC.syscall(_MOUNT_SETATTR, *target, attributes, ctypes.c_size_t(32)), step)

@@ -1,22 +1,22 @@
 """The loop of a worker: requests in, answers out, until the requests end.
 
-A call is a list: the name of a function, its arguments, what to do with each of its results, and the keys to read back
-from the dicts among the arguments. Of a result, None drops it, an int keeps it under that handle, and a dict says what
-to send: ``{"limit": bytes}``, or ``{"shape": [...], "dtype": "<f8"}`` where the parent knows. An answer is a list: the
-results sent, the number of results that the function returned, a dict for each dict among the arguments, and a digest
-of each array among the arguments, as it is after the call.
+A request is a list of batches. A batch is a list: the name of a function, the arguments of each call, what to do with
+each of its results, and the keys to read back from the dicts among the arguments. Of a result, None drops it, an int
+keeps it under that handle, and a dict says what to send: ``{"limit": bytes}``, or ``{"shape": [...], "dtype": "<f8"}``
+where the parent knows. An answer is a list: the results sent, the number of results that the function returned, a dict
+for each dict among the arguments, and for each array among them whether this call or a later one of the request has
+changed it: a backward may write into what the forward was given and has kept.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from typing import Any
 
 import numpy as np
 
-from . import load, wire
+from . import load, tracing, wire
 
 OUTPUT_LIMIT = 4000
 """Bytes of what a submission printed while it was loaded."""
@@ -36,6 +36,8 @@ class Submission:
         self.filename = ""
         self.namespace: dict[str, Any] = {}
         self.kept: dict[int, Any] = {}
+        self.traced: tracing.Traced | None = None
+        """The same once more, for a diagnosis."""
 
 
 def serve(requests: int, replies: int) -> None:
@@ -51,10 +53,18 @@ def serve(requests: int, replies: int) -> None:
                 payload = wire.encode(loaded(submission, *request))
                 send(replies, wire.LOADED, sequence, 0, payload)
                 continue
+            if operation == wire.PROBE:
+                send(replies, wire.PROBED, sequence, 0, wire.encode(probed(submission, *request)))
+                continue
             answers = []
-            for call in request:
-                answers.append(answered(submission, *call))
-                done += 1
+            given = []
+            for function, batch, wanted, keys in request:
+                for arguments in batch:
+                    given.append([(a, a.tobytes()) for a in arguments if type(a) is np.ndarray])
+                    answers.append(answered(submission, function, arguments, wanted, keys))
+                    done += 1
+            for answer, arrays in zip(answers, given, strict=True):
+                answer.append([a.tobytes() != before for a, before in arrays])
             send(replies, wire.ANSWER, sequence, done, wire.encode(answers))
         except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt are a submission's to raise, too
             send(replies, wire.FAIL, sequence, done, wire.encode(failure(error, submission.filename)))
@@ -90,15 +100,25 @@ def loaded(submission: Submission, text: str, filename: str) -> list[Any]:
     return [names[:500], problems, missing, cut(outcome.output, OUTPUT_LIMIT)]
 
 
+def probed(submission: Submission, operation: str, *arguments: Any) -> Any:
+    """Prepare a text to be traced, or answer what :class:`tracing.Traced` does."""
+    if operation == "prepare":
+        submission.traced = tracing.Traced(*arguments)
+        return None
+    if submission.traced is None:
+        raise Unanswered("nothing was prepared")
+    return (submission.traced.trace if operation == "trace" else submission.traced.edited)(*arguments)
+
+
 def answered(
     submission: Submission, function: str, arguments: list[Any], wanted: list[Any], keys: list[str]
 ) -> list[Any]:
-    """Call a function of the submission and return what crosses."""
+    """Call a function of the submission and return what crosses, but for what it changed."""
     if not callable(submission.namespace.get(function)):
         raise Unanswered(f"there is no function {function}")
     given = [_given(submission, argument) for argument in arguments]
     returned = submission.namespace[function](*given)
-    results = list(returned) if type(returned) is tuple else [returned]
+    results = list(returned) if type(returned) in (tuple, list) else [returned]
     if any(type(want) is dict and "shape" in want for want in wanted[len(results) :]):
         raise Unanswered(f"{function} returned {len(results)} of {len(wanted)} results")
     sent = []
@@ -107,14 +127,9 @@ def answered(
             submission.kept[want] = result
         elif want is not None:
             sent.append(_checked(sendable(result), want, f"result {position} of {function}"))
-    dicts = [{key: _entry(a[key]) for key in keys if key in a} for a in given if type(a) is dict]
-    digests = [digest(a) for a in given if type(a) is np.ndarray]
-    return [sent, len(results), dicts, digests]
-
-
-def digest(a: np.ndarray[Any, Any]) -> bytes:
-    """Eight bytes that change when an element of the array does."""
-    return hashlib.blake2b(a.tobytes(), digest_size=8).digest()
+    # Of the request's own, not of what a handle stands for: a cache may be a dict, too.
+    dicts = [{key: _entry(a[key]) for key in keys if key in a} for a in arguments if type(a) is dict]
+    return [sent, len(results), dicts]
 
 
 def sendable(value: Any) -> Any:

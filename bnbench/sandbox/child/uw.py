@@ -1,7 +1,8 @@
 """Call the functions of a compiled homework file: matrices in, matrices out, by bytes over two pipes.
 
-Run as ``python uw.py LIBRARY EDITION``. A request is a header and its matrices, a reply likewise; all
-numbers are little-endian, matrices are row-major float32:
+Run as ``python uw.py LIBRARY EDITION REPLIES``: requests come on standard input, replies go to the descriptor REPLIES,
+before all others b"BNUW", when the library is about to be loaded. A request is a header and its matrices, a reply
+likewise; all numbers are little-endian, matrices are row-major float32:
 
     request   b"BNUW"  function  groups  matrices          then for each: rows  cols  data
     reply     b"BNUW"  status  1 + aliased argument or 0  matrices   then for each: rows  cols  data
@@ -127,9 +128,13 @@ def serve(library: ctypes.CDLL, edition: str, requests: BinaryIO, replies: Binar
         replies.flush()
 
 
+def main(path: str, edition: str, replies: int) -> None:
+    """Load the library, and answer the requests of standard input on the descriptor ``replies``."""
+    with os.fdopen(0, "rb", closefd=False) as requests, os.fdopen(replies, "wb") as answers:
+        answers.write(MAGIC)
+        answers.flush()
+        serve(ctypes.CDLL(path), edition, requests, answers)
+
+
 if __name__ == "__main__":
-    # What the homework prints goes nowhere; the replies have a descriptor of their own.
-    private = os.fdopen(os.dup(1), "wb")
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    serve(ctypes.CDLL(sys.argv[1]), sys.argv[2], sys.stdin.buffer, private)
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -11,6 +11,7 @@ Reading never runs anything, never reads past the end, and allocates no more tha
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ HEADER = struct.Struct("<4sIIIQ")
 """Magic, operation, sequence number, number of calls, bytes of payload."""
 MAGIC = b"bnb1"
 
-READY, LOAD, LOADED, CALL, ANSWER, FAIL, UNCONFINED = range(1, 8)
-"""The operations. Of the parent: LOAD, CALL. Of the child: READY, LOADED, ANSWER, FAIL, UNCONFINED."""
+READY, LOAD, LOADED, CALL, ANSWER, FAIL, UNCONFINED, PROBE, PROBED = range(1, 10)
+"""The operations. Of the parent: LOAD, CALL, PROBE. Of the child: READY, LOADED, ANSWER, FAIL, UNCONFINED, PROBED."""
 
 TEXT_LIMIT = 500
 """Bytes of an exception's text, of a type's name, of a problem's message: longer ones are cut."""
@@ -33,11 +34,18 @@ DTYPES = ("<f8", "<f4", "<f2", "<i8", "<i4", "|b1", "|u1")
 """What an array may consist of; the position is the code in the frame."""
 
 _DTYPES = tuple(np.dtype(dtype) for dtype in DTYPES)
+_CODES = {dtype: code for code, dtype in enumerate(_DTYPES)}
 _ARRAY, _REFERENCE, _NONE, _TRUE, _FALSE, _INT, _FLOAT, _TEXT, _BYTES, _LIST, _DICT, _HANDLE, _OTHER = b"ARNTFIDSBLMHX"
 
 _U32 = struct.Struct("<I")
 _I64 = struct.Struct("<q")
 _F64 = struct.Struct("<d")
+
+
+@functools.cache
+def _lengths(ndim: int) -> struct.Struct:
+    """The shape of an array with so many axes: at most 255."""
+    return struct.Struct(f"<{ndim}Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +81,10 @@ def _write(value: Any, parts: list[bytes], sent: dict[int, int] | None) -> None:
                 parts += (b"R", _U32.pack(sent[id(value)]))
                 return
             sent[id(value)] = len(sent)
-        shape = struct.pack(f"<BB{value.ndim}Q", DTYPES.index(value.dtype.str), value.ndim, *value.shape)
-        parts += (b"A", shape, value.tobytes())
+        code = _CODES.get(value.dtype)
+        if code is None:  # of a type that has two names, or without an encoding
+            code = DTYPES.index(value.dtype.str)
+        parts += (b"A", bytes((code, value.ndim)), _lengths(value.ndim).pack(*value.shape), value.tobytes())
     elif value is None or kind is bool:
         parts.append(b"N" if value is None else b"T" if value else b"F")
     elif kind is int:
@@ -113,7 +123,9 @@ def decode(payload: bytes, *, once: bool = False) -> Any:
     reader = _Reader(payload, once=once)
     try:
         value = reader.value(0)
-    except (struct.error, IndexError, UnicodeDecodeError, OverflowError) as error:
+    except (struct.error, IndexError) as error:
+        raise Malformed(f"cut short: {error}") from error
+    except (UnicodeDecodeError, OverflowError) as error:
         raise Malformed(f"not a value: {error}") from error
     if reader.at != len(payload):
         raise Malformed(f"{len(payload) - reader.at} bytes after the value")
@@ -129,45 +141,46 @@ class _Reader:
         self.at = 0
         self.arrays: list[np.ndarray[Any, Any]] = []
 
-    def skip(self, count: int) -> int:
-        """Go past so many bytes; return where they start."""
-        start = self.at
-        self.at += count
-        if self.at > len(self.payload):
-            raise Malformed("cut short")
-        return start
-
     def number(self) -> int:
-        return int(_U32.unpack_from(self.payload, self.skip(4))[0])
+        at = self.at
+        self.at = at + 4
+        return int(_U32.unpack_from(self.payload, at)[0])
 
     def text(self) -> bytes:
-        start = self.skip(self.number())
-        return self.payload[start : self.at]
+        start = self.at + 4
+        self.at = end = start + int(_U32.unpack_from(self.payload, self.at)[0])
+        if end > len(self.payload):
+            raise Malformed("cut short")
+        return self.payload[start:end]
 
-    def value(self, depth: int) -> Any:  # noqa: C901, PLR0911, PLR0912 - one branch a tag
+    def value(self, depth: int) -> Any:  # noqa: C901, PLR0911, PLR0912 - one branch a tag, the most frequent first
         if depth > DEPTH:
             raise Malformed("too deep")
-        tag = self.payload[self.skip(1)]
+        at = self.at + 1
+        tag = self.payload[self.at]
+        self.at = at
         if tag == _ARRAY:
             return self.array()
-        if tag == _REFERENCE and self.once:
-            return self.arrays[self.number()].copy()
-        if tag == _FLOAT:
-            return _F64.unpack_from(self.payload, self.skip(8))[0]
         if tag == _TEXT:
             return self.text().decode()
         if tag == _LIST:
             return [self.value(depth + 1) for _ in range(self.number())]
+        if tag == _REFERENCE and self.once:
+            return self.arrays[self.number()].copy()
+        if tag == _FLOAT:
+            self.at = at + 8
+            return _F64.unpack_from(self.payload, at)[0]
+        if tag == _INT:
+            self.at = at + 8
+            return _I64.unpack_from(self.payload, at)[0]
         if tag == _DICT:
             return dict([self.item(depth + 1) for _ in range(self.number())])
-        if tag == _INT:
-            return _I64.unpack_from(self.payload, self.skip(8))[0]
-        if tag == _BYTES:
-            return self.text()
         if tag == _NONE:
             return None
         if tag in (_TRUE, _FALSE):
             return tag == _TRUE
+        if tag == _BYTES:
+            return self.text()
         if tag == _HANDLE:
             return Handle(self.number())
         if tag == _OTHER:
@@ -181,14 +194,17 @@ class _Reader:
         return key, self.value(depth)
 
     def array(self) -> np.ndarray[Any, Any]:
-        start = self.skip(2)
+        start = self.at
         code, ndim = self.payload[start], self.payload[start + 1]
         if code >= len(DTYPES):
             raise Malformed(f"unknown dtype {code}")
-        shape = struct.unpack_from(f"<{ndim}Q", self.payload, self.skip(8 * ndim))
+        shape = _lengths(ndim).unpack_from(self.payload, start + 2)
         dtype = _DTYPES[code]
         count = math.prod(shape)  # in Python's integers, where nothing overflows
-        start = self.skip(count * dtype.itemsize)
+        start += 2 + 8 * ndim
+        self.at = start + count * dtype.itemsize
+        if self.at > len(self.payload):
+            raise Malformed("cut short")
         array = np.frombuffer(self.payload, dtype, count, start) if count else np.empty(0, dtype)
         try:
             array = array.reshape(shape)

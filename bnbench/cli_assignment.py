@@ -1,0 +1,144 @@
+"""``bnbench assignment``: what is asked for and what it is worth; made, shown, and tried on answers worth nothing."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from bnbench.console import refuse, say
+
+if TYPE_CHECKING:
+    from bnbench.grading.model import Assignment
+
+app = typer.Typer(no_args_is_help=True)
+
+Named = Annotated[str, typer.Argument(metavar="NAME|FILE", help="One that comes with bnbench, or a TOML file.")]
+
+
+class NamedAssignment(NamedTuple):
+    """An assignment and the TOML that states it."""
+
+    assignment: Assignment
+    text: str
+
+
+def assignment_named(name: str) -> NamedAssignment:
+    """The shipped assignment of this name, or that of the file; refused with everything that is wrong with it."""
+    from bnbench.grading.assignment import SHIPPED, AssignmentError, read_assignment, shipped_text
+
+    if name in SHIPPED:
+        text = shipped_text(name)
+        return NamedAssignment(read_assignment(text), text)
+    file = Path(name)
+    if not file.is_file():
+        near = difflib.get_close_matches(name, SHIPPED, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(SHIPPED)}"
+        refuse(f"{name!r} is neither a file nor an assignment that comes with bnbench; {hint}")
+    try:
+        text = file.read_text(encoding="utf-8")
+        return NamedAssignment(read_assignment(text), text)
+    except (OSError, UnicodeDecodeError) as error:
+        refuse(f"{file}: can't be read ({error}); expected an assignment as TOML")
+    except AssignmentError as error:
+        problems = "\n  ".join(str(error).splitlines())
+        refuse(f"{file} is no assignment:\n  {problems}\nCompare it with: bnbench assignment new cs231n-batchnorm")
+
+
+@app.command("list")
+def list_() -> None:
+    """List the assignments that come with bnbench.
+
+    Example: bnbench assignment list
+    """
+    from bnbench.grading.assignment import SHIPPED
+
+    for name in SHIPPED:
+        assignment = assignment_named(name).assignment
+        typer.echo(f"{name:<22}{assignment.points:>4} points  {assignment.title} ({', '.join(assignment.files)})")
+
+
+@app.command()
+def show(name: Named) -> None:
+    """Show an assignment: its items, points and checks, and what lateness costs.
+
+    Example: bnbench assignment show cs231n-batchnorm
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    assignment = assignment_named(name).assignment
+    table = Table("item", "what", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("function", overflow="fold")
+    table.add_column("checks")
+    table.add_column("students see")
+    table.add_column("points", justify="right")
+    for item in assignment.items:
+        needs = f" (needs {', '.join(item.needs)})" if item.needs else ""
+        cells = (
+            item.number,
+            item.title + needs,
+            item.function,
+            " ".join(item.checks),
+            item.visibility.value.replace("_", " "),
+        )
+        table.add_row(*map(Text, cells), str(item.points))
+    table.add_row("", "", "", "", "", str(assignment.points), style="bold")
+    console = Console()
+    console.print(Text(f"{assignment.title} ({assignment.name}): {' or '.join(assignment.files)}", style="bold"))
+    console.print(table, crop=False)
+    late = assignment.late
+    slip = f", {late.slip_days} slip days" if late.slip_days else ""
+    end = f", nothing after {late.latest_days} days" if late.latest_days is not None else ""
+    due = assignment.due or "no due date"
+    console.print(Text(f"due: {due}; late: {late.percent_per_day:g} % a day{slip}{end}; hints: {assignment.hints}"))
+
+
+@app.command()
+def lint(name: Named) -> None:
+    """Try every item on submissions that deserve nothing: zeros, the input, NaN, layers that lack a part.
+
+    Exit code 1 when an item gives points to one of them, or refuses a right one.
+
+    Example: bnbench assignment lint mine.toml
+    """
+    from bnbench.grading.lint import lint as complaints_of
+
+    assignment = assignment_named(name).assignment
+    complaints = complaints_of(assignment)
+    for complaint in complaints:
+        typer.echo(f"item {complaint.item}: {complaint.sentence}" if complaint.item else complaint.sentence)
+    if not complaints:
+        typer.echo(f"{assignment.name}: {len(assignment.items)} items, none gives points for nothing")
+    raise typer.Exit(1 if complaints else 0)
+
+
+@app.command()
+def new(
+    like: Annotated[
+        str, typer.Argument(metavar="[NAME|FILE]", help="The assignment to begin from.")
+    ] = "cs231n-batchnorm",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; printed if none.")
+    ] = None,
+) -> None:
+    """Write an assignment to change: a copy of another one, with its comments.
+
+    Example: bnbench assignment new cs231n-batchnorm --output mine.toml
+    """
+    text = assignment_named(like).text
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        refuse(f"{output}: is there already, and is not overwritten; choose another name, or move it away")
+    except OSError as error:
+        refuse(f"{output}: can't write there ({error.strerror}); choose another file")
+    say(f"Written: {output}; when it is changed: bnbench assignment lint {output}")

@@ -1,0 +1,261 @@
+"""The fused kernels beside torch's and beside what the memory allows, as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bnbench.model import Environment, Interval
+
+OPERATIONS: Mapping[str, str] = {
+    "forward_train": "forward, train",
+    "forward_eval": "forward, eval",
+    "backward": "backward",
+}
+METHOD = """\
+Made by `bnbench kernels --output reports/sample`. torch is its raw kernel (`native_batch_norm` and its
+backward), without autograd. All of one row run in turns in one process, on the same arrays, which begin on
+a cache line; `c_fused` writes to given arrays. A ratio is torch's time over that of the other: the median
+over rounds, with its 95 % interval. The memory's time is that of a copy (forward) or of adding two arrays
+to a third (backward) of the same arrays, on as many threads, with or without streaming stores, whichever
+was faster. Caches are warm."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RooflineRow:
+    """One shape, dtype, operation and number of threads; every ratio is torch's raw kernel over the other, in turns."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    operation: str
+    threads: int
+    seconds: Mapping[str, float]
+    """Median time of each: torch, c_fused, plain and streamed (the memory alone), and whatever else ran."""
+    ratios: Mapping[str, Interval]
+    """torch's time over each one's."""
+    fraction: Interval
+    """The time that the memory alone takes (plain or streamed, the faster) over that of ``c_fused``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NumpyRow:
+    """How much faster the simplified NumPy layer is than the staged one."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    operation: str
+    ratio: Interval
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccuracyRow:
+    """max |error| / max |value| of y, dx, dgamma and dbeta, float32, on one kind of data."""
+
+    implementation: str
+    data: str
+    errors: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Roofline:
+    """All that was measured in one process."""
+
+    environment: Environment
+    rows: Sequence[RooflineRow] = ()
+    numpy: Sequence[NumpyRow] = ()
+    accuracy: Sequence[AccuracyRow] = ()
+    overhead: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of one call with NumPy arrays in and given outputs, by what was called."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """A geometric mean over all shapes and a floor for each of them."""
+
+    name: str
+    value: float
+    floor: float = 0.0
+
+
+RATIO_TARGETS: Mapping[tuple[str, str, int], Target] = {
+    ("float32", "forward_train", 1): Target(name="A", value=4.5, floor=1.25),
+    ("float32", "backward", 1): Target(name="A", value=2.2, floor=1.15),
+    ("float32", "forward_eval", 1): Target(name="A", value=2.1, floor=1.2),
+    ("float32", "forward_train", 2): Target(name="A", value=3.7),
+    ("float32", "backward", 2): Target(name="A", value=1.9),
+    ("float32", "forward_eval", 2): Target(name="A", value=1.7),
+    ("float64", "forward_train", 1): Target(name="A", value=2.9),
+    ("float64", "backward", 1): Target(name="A", value=2.0),
+    ("float64", "forward_eval", 1): Target(name="A", value=1.8),
+}
+"""What ``c_fused`` is meant to reach against torch's raw kernels, by dtype, operation and threads."""
+FRACTION_TARGETS: Mapping[str, Target] = {
+    "forward_train": Target(name="B", value=0.62),
+    "backward": Target(name="B", value=0.55),
+    "forward_eval": Target(name="B", value=0.92),
+}
+"""Fraction of the memory's speed, float32 on one thread."""
+BEST_TORCH = Target(name="A", value=3.0)
+NUMBA_TARGETS: Mapping[str, Target] = {
+    "forward_train": Target(name="C", value=2.9),
+    "backward": Target(name="C", value=1.5),
+}
+NUMPY_TARGETS: Mapping[str, Target] = {
+    "forward_train": Target(name="D", value=2.0),
+    "backward": Target(name="D", value=5.0),
+}
+ACCURACY, ACCURACY_WITH_OUTLIER = 1e-6, 5e-6
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    logs = [math.log(value) for value in values]
+    return math.exp(sum(logs) / len(logs))
+
+
+def best_of_torch(row: RooflineRow) -> float:
+    """The ratio against the fastest way to have torch do it that was measured."""
+    fastest = min(seconds for name, seconds in row.seconds.items() if name.startswith("torch"))
+    return fastest / row.seconds["c_fused"]
+
+
+def roofline_markdown(found: Roofline) -> str:
+    """The whole page: the targets first, then every row."""
+    environment = found.environment
+    versions = ", ".join(f"{name} {version}" for name, version in environment.versions.items())
+    machine = f"{environment.created}. {environment.cpu}, {environment.cores} cores, {environment.platform}."
+    software = f"bnbench {environment.bnbench}, Python {environment.python}, {versions}."
+    parts = [
+        "# The fused kernels, torch's and the memory",
+        f"{machine}\n{software}\nAllocator: {environment.allocator}.",
+        METHOD,
+        "## Targets",
+        _table(("", "what", "measured", "target", ""), _targets(found)),
+    ]
+    for dtype, threads in dict.fromkeys((row.dtype, row.threads) for row in found.rows):
+        parts.append(f"## {dtype}, {threads} thread{'s' if threads > 1 else ''}")
+        parts += _by_operation([row for row in found.rows if (row.dtype, row.threads) == (dtype, threads)])
+    if found.numpy:
+        parts += ["## numpy_simplified against numpy_staged", _numpy_table(found.numpy)]
+    if found.accuracy:
+        parts += ["## Largest error over largest value, float32, (N, 64)", _accuracy_table(found.accuracy)]
+    if found.overhead:
+        rows = [(name, f"{seconds * 1e6:.2f} µs") for name, seconds in found.overhead.items()]
+        parts += ["## One call with NumPy arrays", _table(("call", "time"), rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _judged(target: Target, what: str, value: float, lowest: float = math.inf) -> tuple[str, ...]:
+    wanted = f"{target.value:g}" + (f", no shape below {target.floor:g}" if target.floor else "")
+    measured = f"{value:.2f}" + (f", lowest {lowest:.2f}" if target.floor else "")
+    missed = []
+    if not value >= target.value:
+        missed.append(f"missed by {1 - value / target.value:.0%}")
+    if target.floor and not lowest >= target.floor:
+        missed.append(f"floor missed by {1 - lowest / target.floor:.0%}")
+    return target.name, what, measured, wanted, ", ".join(missed) or "met"
+
+
+def _targets(found: Roofline) -> Iterator[tuple[str, ...]]:
+    for (dtype, operation, threads), target in RATIO_TARGETS.items():
+        rows = [r for r in found.rows if (r.dtype, r.operation, r.threads) == (dtype, operation, threads)]
+        if rows:
+            ratios = [row.ratios["c_fused"].median for row in rows]
+            what = f"c_fused against torch, {dtype}, {OPERATIONS[operation]}, threads: {threads}"
+            yield _judged(target, what, geometric_mean(ratios), min(ratios))
+    for operation in OPERATIONS:
+        single = [r for r in found.rows if (r.dtype, r.operation, r.threads) == ("float32", operation, 1)]
+        if single:
+            yield from _single_thread_targets(operation, single)
+    for operation, target in NUMPY_TARGETS.items():
+        ratios = [row.ratio.median for row in found.numpy if row.operation == operation and row.dtype == "float32"]
+        if ratios:
+            what = f"numpy_simplified against numpy_staged, float32, {OPERATIONS[operation]}"
+            yield _judged(target, what, geometric_mean(ratios))
+    yield from _accuracy_targets(found.accuracy)
+
+
+def _single_thread_targets(operation: str, rows: Sequence[RooflineRow]) -> Iterator[tuple[str, ...]]:
+    title = f"float32, {OPERATIONS[operation]}"
+    if operation == "forward_train":
+        what = f"c_fused against the better of torch's layouts, {title}"
+        yield _judged(BEST_TORCH, what, geometric_mean(best_of_torch(row) for row in rows))
+    fraction = geometric_mean(row.fraction.median for row in rows)
+    yield _judged(FRACTION_TARGETS[operation], f"c_fused's fraction of the memory's speed, {title}", fraction)
+    numba = [row.ratios["numba_fused"].median for row in rows if "numba_fused" in row.ratios]
+    if numba and operation in NUMBA_TARGETS:
+        yield _judged(NUMBA_TARGETS[operation], f"numba_fused against torch, {title}", geometric_mean(numba))
+
+
+def _accuracy_targets(rows: Sequence[AccuracyRow]) -> Iterator[tuple[str, ...]]:
+    for name in ("c_fused", "numba_fused"):
+        for limit, title in ((ACCURACY, "all means"), (ACCURACY_WITH_OUTLIER, "a first row of 1e6")):
+            errors = [
+                error
+                for row in rows
+                if row.implementation == name and ("first" in row.data) == ("first" in title)
+                for error in row.errors
+            ]
+            if errors:
+                met = "met" if all(error <= limit for error in errors) else "missed"
+                yield "E", f"largest error of {name}, {title}", f"{max(errors):.1e}", f"{limit:.0e}", met
+
+
+def _by_operation(rows: Sequence[RooflineRow]) -> Iterator[str]:
+    others = ("torch_channels_last", "numba_fused")
+    for operation, title in OPERATIONS.items():
+        chosen = [row for row in rows if row.operation == operation]
+        if not chosen:
+            continue
+        shown = [name for name in others if any(name in row.ratios for row in chosen)]
+        head = ("shape", "torch µs", "c_fused µs", "ratio", "memory µs", "fraction", *shown)
+        lines = [
+            (
+                "x".join(map(str, row.shape)),
+                _microseconds(row.seconds["torch"]),
+                _microseconds(row.seconds["c_fused"]),
+                _interval(row.ratios["c_fused"]),
+                _microseconds(min(row.seconds["plain"], row.seconds["streamed"])),
+                _interval(row.fraction),
+                *(_interval(row.ratios[name]) if name in row.ratios else "" for name in shown),
+            )
+            for row in chosen
+        ]
+        ratio = geometric_mean(row.ratios["c_fused"].median for row in chosen)
+        fraction = geometric_mean(row.fraction.median for row in chosen)
+        means = [
+            f"{geometric_mean(row.ratios[name].median for row in chosen if name in row.ratios):.2f}" for name in shown
+        ]
+        lines.append(("geometric mean", "", "", f"{ratio:.2f}", "", f"{fraction:.2f}", *means))
+        yield f"### {title.capitalize()}"
+        yield _table(head, lines)
+
+
+def _numpy_table(rows: Sequence[NumpyRow]) -> str:
+    keys = dict.fromkeys((row.dtype, row.operation) for row in rows)
+    head = ("shape", *(f"{dtype}, {OPERATIONS[operation]}" for dtype, operation in keys))
+    cells = {(row.shape, row.dtype, row.operation): _interval(row.ratio) for row in rows}
+    lines = [
+        ("x".join(map(str, shape)), *(cells.get((shape, *key), "") for key in keys))
+        for shape in dict.fromkeys(row.shape for row in rows)
+    ]
+    means = [geometric_mean(r.ratio.median for r in rows if (r.dtype, r.operation) == key) for key in keys]
+    return _table(head, [*lines, ("geometric mean", *(f"{mean:.2f}" for mean in means))])
+
+
+def _accuracy_table(rows: Sequence[AccuracyRow]) -> str:
+    lines = [(row.implementation, row.data, *(f"{error:.1e}" for error in row.errors)) for row in rows]
+    return _table(("implementation", "data", "y", "dx", "dgamma", "dbeta"), lines)
+
+
+def _microseconds(seconds: float) -> str:
+    return f"{seconds * 1e6:.3g}" if seconds < 1e-3 else f"{seconds * 1e6:.0f}"
+
+
+def _interval(interval: Interval) -> str:
+    return f"{interval.median:.2f} ({interval.low:.2f} to {interval.high:.2f})"

@@ -1,0 +1,222 @@
+"""How near the fused kernels come to the memory's own speed, and how far they are from torch's kernels.
+
+``bnbench kernels`` prints the page. Call :func:`bnbench.policy.settle_process` first.
+"""
+
+from __future__ import annotations
+
+import timeit
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any, cast
+
+import numpy as np
+
+from bnbench.intervals import median_interval, ratio_interval
+from bnbench.model import Array, Case, Environment, Forward, Implementation, Inputs
+from bnbench.reference import normalize
+from bnbench.registry import Registry
+from bnbench.report.roofline import AccuracyRow, NumpyRow, Roofline, RooflineRow
+from bnbench.timing import OPERATIONS, Operation, aligned, aligned_draw, bind, in_turns, operation_case, time_operation
+
+SHAPES: tuple[tuple[int, ...], ...] = (
+    (64, 128),
+    (128, 512),
+    (256, 1024),
+    (1024, 1024),
+    (4096, 1024),
+    (128, 8192),
+    (65536, 64),
+    (32, 64, 56, 56),
+    (128, 64, 32, 32),
+    (16, 256, 14, 14),
+    (8, 3, 224, 224),
+)
+"""From the nearest cache to four times the last, by rows and by planes."""
+SETTINGS = (("float32", 1), ("float64", 1), ("float32", 2))
+PAUSE = 0.01
+"""Seconds before each turn of several threads: longer than OpenMP's idle threads keep a core busy."""
+BUDGET = 0.15
+"""Seconds for each function of a row."""
+DATA: Mapping[str, tuple[float, float, float]] = {
+    "mean 0, variance 1": (0.0, 1.0, 0.0),
+    "mean 1e3, variance 1": (1e3, 1.0, 0.0),
+    "mean 1e4, variance 1e-2": (1e4, 0.1, 0.0),
+    "mean 1e6, variance 1": (1e6, 1.0, 0.0),
+    "first row 1e6": (0.0, 1.0, 1e6),
+}
+"""Mean, standard deviation and, if not 0, the value of the first row."""
+MEASURED = ("torch_native", "numpy_staged", "numpy_simplified", "numba_fused", "c_fused")
+
+Progress = Callable[[int, int, str], None]
+
+
+def roofline(
+    registry: Registry,
+    environment: Environment,
+    *,
+    shapes: Sequence[tuple[int, ...]] = SHAPES,
+    settings: Sequence[tuple[str, int]] = SETTINGS,
+    budget: float = BUDGET,
+    progress: Progress,
+) -> Roofline:
+    """Measure everything. ``settings`` are pairs of a dtype and a number of threads.
+
+    Raises RuntimeError when torch or the C extension is missing: there would be nothing to compare.
+    """
+    for name in ("torch_native", "c_fused"):
+        if reason := registry.missing(registry.implementations[name]):
+            raise RuntimeError(f"{name}: {reason}")
+    available = {
+        name: implementation
+        for name, implementation in registry.implementations.items()
+        if name in MEASURED and not registry.missing(implementation)
+    }
+    wanted = [(shape, dtype, op, threads) for dtype, threads in settings for op in OPERATIONS for shape in shapes]
+    rows = []
+    for number, (shape, dtype, operation, threads) in enumerate(wanted):
+        progress(number, len(wanted), f"{operation} {dtype} {'x'.join(map(str, shape))}, threads: {threads}")
+        rows.append(_row(available, shape, dtype, operation, threads, budget))
+    numpy = []
+    for dtype in dict.fromkeys(dtype for dtype, _ in settings):
+        numpy += [_numpy_row(available, shape, dtype, op, budget) for op in OPERATIONS[::2] for shape in shapes]
+    return Roofline(
+        environment=environment,
+        rows=rows,
+        numpy=numpy,
+        accuracy=list(_accuracy(available)),
+        overhead=_overhead(available["c_fused"]),
+    )
+
+
+def _row(
+    available: Mapping[str, Implementation],
+    shape: tuple[int, ...],
+    dtype: str,
+    operation: Operation,
+    threads: int,
+    budget: float,
+) -> RooflineRow:
+    import torch
+
+    case = operation_case(Case(shape=shape, dtype=dtype), operation)
+    inputs, dy = aligned_draw(case)
+    binds = _torch_binds(inputs, dy, operation)
+    binds["c_fused"] = _threaded(available["c_fused"], inputs, dy, operation, threads)
+    if threads == 1 and "numba_fused" in available:
+        numba = cast("Forward", available["numba_fused"].load())
+        binds["numba_fused"] = partial(bind, numba, inputs, dy, operation)
+    binds |= _memory_binds(inputs.x, dy, operation, threads)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for bound in binds.values():
+            bound()()
+        turns = in_turns(binds, budget=budget, pause=PAUSE if threads > 1 else 0.0)
+    finally:
+        torch.set_num_threads(before)
+    times = turns.times
+    seconds = {name: median_interval(of).median / turns.calls_per_round / 1e9 for name, of in times.items()}
+    memory = min(("plain", "streamed"), key=seconds.__getitem__)
+    return RooflineRow(
+        shape=shape,
+        dtype=dtype,
+        operation=operation,
+        threads=threads,
+        seconds=seconds,
+        ratios={name: ratio_interval(times["torch"], of) for name, of in times.items()},
+        fraction=ratio_interval(times[memory], times["c_fused"]),
+    )
+
+
+Bind = Callable[[], Callable[[], object]]
+
+
+def _torch_binds(inputs: Inputs, dy: Array, operation: Operation) -> dict[str, Bind]:
+    """torch's raw kernels on the very arrays; of images also in the channels-last layout."""
+    import torch
+
+    training, eps, momentum = inputs.options.training, inputs.options.eps, inputs.options.momentum
+    gamma, beta, mean, var = (
+        torch.from_numpy(a) for a in (inputs.gamma, inputs.beta, inputs.running_mean.copy(), inputs.running_var.copy())
+    )
+
+    def call(x: Any, g: Any) -> Callable[[], object]:
+        forward = partial(torch.native_batch_norm, x, gamma, beta, mean, var, training, momentum, eps)
+        if operation != "backward":
+            return forward
+        _, saved_mean, saved_inverse_sd = forward()
+        saved = (mean, var, saved_mean, saved_inverse_sd)
+        backward = torch.ops.aten.native_batch_norm_backward
+        return partial(backward, g, x, gamma, *saved, training, eps, [True, True, True])
+
+    x, g = torch.from_numpy(inputs.x), torch.from_numpy(dy)
+    binds: dict[str, Bind] = {"torch": partial(call, x, g)}
+    if x.ndim == 4:
+        last = [a.contiguous(memory_format=torch.channels_last) for a in (x, g)]
+        binds["torch_channels_last"] = partial(call, *last)
+    return binds
+
+
+def _threaded(implementation: Implementation, inputs: Inputs, dy: Array, operation: Operation, threads: int) -> Bind:
+    """``c_fused`` on so many threads, which its protocol does not know."""
+    forward = cast("Forward", partial(cast("Callable[..., Any]", implementation.load()), threads=threads))
+    return partial(bind, forward, inputs, dy, operation, takes_out=True)
+
+
+def _memory_binds(x: Array, dy: Array, operation: Operation, threads: int) -> dict[str, Bind]:
+    """What only moves as many bytes."""
+    extension = import_module("bnbench.implementations.c_fused._c_fused")
+    move, arrays = (extension.triad, (x, dy)) if operation == "backward" else (extension.copy, (x,))
+
+    def bound(*, streaming: bool) -> Callable[[], object]:
+        return partial(move, *arrays, aligned(x), streaming=streaming, threads=threads)
+
+    return {"plain": partial(bound, streaming=False), "streamed": partial(bound, streaming=True)}
+
+
+def _numpy_row(
+    available: Mapping[str, Implementation], shape: tuple[int, ...], dtype: str, operation: Operation, budget: float
+) -> NumpyRow:
+    forwards = {name: available[name].load() for name in ("numpy_staged", "numpy_simplified")}
+    case = Case(shape=shape, dtype=dtype)
+    _, simplified = time_operation(forwards, case, operation, baseline="numpy_staged", budget=budget)
+    return NumpyRow(shape=shape, dtype=dtype, operation=operation, ratio=simplified.ratio)
+
+
+def _accuracy(available: Mapping[str, Implementation]) -> Iterator[AccuracyRow]:
+    generator = np.random.default_rng(0)
+    for rows in (1024, 65536):
+        for data, (mean, sd, first) in DATA.items():
+            x = (mean + sd * generator.standard_normal((rows, 64))).astype(np.float32)
+            if first:
+                x[0] = first
+            dy = generator.standard_normal(x.shape).astype(np.float32)
+            one, zero = np.ones(64, np.float32), np.zeros(64, np.float32)
+            options = Case(shape=x.shape).options
+            inputs = Inputs(x=x, gamma=one, beta=zero, running_mean=zero, running_var=one, options=options)
+            right = normalize(inputs, dy)
+            for name, implementation in available.items():
+                forward = cast("Forward", implementation.load())
+                y, _, vjp = forward(x, one, zero, zero, one, training=True, eps=options.eps, momentum=options.momentum)
+                pairs = zip((y, *vjp(dy)), (right.y, *right.gradients[0]), strict=True)
+                errors = [float(np.max(np.abs(a - b)) / np.max(np.abs(b))) for a, b in pairs]
+                yield AccuracyRow(
+                    implementation=name,
+                    data=f"{data}, N = {rows}",
+                    errors=(errors[0], errors[1], errors[2], errors[3]),
+                )
+
+
+def _overhead(implementation: Implementation) -> dict[str, float]:
+    """The fastest of several runs of small calls, in seconds: what a call costs, whatever it computes."""
+    found = {}
+    for shape in ((4, 5), (64, 128)):
+        inputs, dy = aligned_draw(Case(shape=shape, dtype="float32"))
+        for operation in OPERATIONS[::2]:
+            call = bind(implementation.load(), inputs, dy, operation, takes_out=True)
+            name = f"c_fused {operation} {'x'.join(map(str, shape))} float32"
+            found[name] = min(timeit.repeat(call, number=2000, repeat=15)) / 2000
+    return found

@@ -1,0 +1,1 @@
+"""Does it matter in training? Networks with and without normalization, with any implementation inside."""

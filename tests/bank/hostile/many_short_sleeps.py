@@ -1,0 +1,9 @@
+import time
+
+inner = batchnorm_forward
+
+
+def batchnorm_forward(x, gamma, beta, bn_param):
+    if bn_param["mode"] == "test":
+        time.sleep(0.15)
+    return inner(x, gamma, beta, bn_param)
