@@ -78,9 +78,7 @@ def roofline(
     for number, (shape, dtype, operation, threads) in enumerate(wanted):
         progress(number, len(wanted), f"{operation} {dtype} {'x'.join(map(str, shape))}, threads: {threads}")
         rows.append(_row(available, shape, dtype, operation, threads, budget))
-    numpy = []
-    for dtype in dict.fromkeys(dtype for dtype, _ in settings):
-        numpy += [_numpy_row(available, shape, dtype, op, budget) for op in OPERATIONS[::2] for shape in shapes]
+    numpy = [_numpy_row(available, shape, operation, budget) for operation in OPERATIONS[::2] for shape in shapes]
     return Roofline(
         environment=environment,
         rows=rows,
@@ -112,8 +110,6 @@ def _row(
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        for bound in binds.values():
-            bound()()
         turns = in_turns(binds, budget=budget, pause=PAUSE if threads > 1 else 0.0)
     finally:
         torch.set_num_threads(before)
@@ -178,12 +174,12 @@ def _memory_binds(x: Array, dy: Array, operation: Operation, threads: int) -> di
 
 
 def _numpy_row(
-    available: Mapping[str, Implementation], shape: tuple[int, ...], dtype: str, operation: Operation, budget: float
+    available: Mapping[str, Implementation], shape: tuple[int, ...], operation: Operation, budget: float
 ) -> NumpyRow:
     forwards = {name: available[name].load() for name in ("numpy_staged", "numpy_simplified")}
-    case = Case(shape=shape, dtype=dtype)
+    case = Case(shape=shape, dtype="float32")
     _, simplified = time_operation(forwards, case, operation, baseline="numpy_staged", budget=budget)
-    return NumpyRow(shape=shape, dtype=dtype, operation=operation, ratio=simplified.ratio)
+    return NumpyRow(shape=shape, operation=operation, ratio=simplified.ratio)
 
 
 def _accuracy(available: Mapping[str, Implementation]) -> Iterator[AccuracyRow]:

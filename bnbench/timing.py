@@ -252,16 +252,16 @@ def in_turns(
     binds: Mapping[str, Callable[[], Callable[[], object]]],
     *,
     budget: float = BUDGET,
-    pause: float = 0.0,
+    pause: float | None = None,
     seed: int = 0,
     clock: Clock = time.perf_counter_ns,
 ) -> Turns:
     """Time functions in turns, round by round. ``binds`` make them, anew for every round.
 
     ``budget`` is in seconds for each of them, calibration not included; at least ``MINIMUM_ROUNDS`` rounds
-    are measured whatever they take. With a ``pause``, in seconds, each is waited for so long before its
-    turn, and then called once without being timed: some libraries' threads look for work for milliseconds
-    after the last call, and take a core from whoever comes next.
+    are measured whatever they take. With a ``pause``, in seconds, every turn begins with such a wait, since
+    some libraries' threads look for work for milliseconds after the last call and take a core from whoever
+    comes next; and then, also with a pause of 0, with a call that is not timed and leaves the caches warm.
     """
     times: dict[str, list[int]] = {name: [] for name in binds}
     faults = dict.fromkeys(binds, 0)
@@ -274,7 +274,7 @@ def in_turns(
                 # Bound anew, so that every vjp keeps its arrays where the others kept theirs: on arrays
                 # that lie elsewhere the same function is up to 2 % faster or slower.
                 call = binds[name]()
-                if pause > 0:
+                if pause is not None:
                     time.sleep(pause)
                     call()
                 elapsed, faulted = _epoch(call, count, clock)

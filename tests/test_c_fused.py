@@ -306,8 +306,8 @@ GOOD = (np.empty((4, 3)), np.empty(3), np.empty(3))
 @pytest.mark.parametrize(
     ("out", "error", "message"),
     [
-        (X, TypeError, r"expected a tuple \(y, running_mean, running_var\)"),
-        (GOOD[:2], TypeError, "expected a tuple"),
+        (X, TypeError, "out is an array of float64, expected a tuple of three arrays"),
+        (GOOD[:2], TypeError, "out is a tuple, expected a tuple of three arrays"),
         ((np.empty((3, 4)), *GOOD[1:]), ValueError, r"y in out has shape \(3, 4\), expected the shape of x"),
         ((GOOD[0], np.empty(4), GOOD[2]), ValueError, r"running_mean in out has shape \(4,\), expected one value"),
         ((np.empty((4, 3), "f"), *GOOD[1:]), TypeError, "y in out is an array of float32"),

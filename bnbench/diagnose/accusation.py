@@ -144,12 +144,8 @@ def _quantity(inquiry: Inquiry, slip: Slip | None, node: Quantity) -> Quantity:
     """The quantity that a course would name, where the value itself is one step further on."""
     if slip is Slip.STATE and node not in ("running_mean", "running_var"):
         return belongs_to(inquiry.wrong[0])
-    if slip is Slip.POWER and node == "dsq":  # a count is no power
-        return "dvar"
     if slip is Slip.COUNT and node == "dxc":  # the count of the mean of squares
         return "dsq"
-    if slip is Slip.EPS and node in ("x_hat", "scaled", "y"):
-        return "sd"
     return node
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -31,17 +31,19 @@ def correction(
     *,
     kind: Kind = "single",
     cost: float = ANY,
+    accept: Callable[[Edit], bool] = lambda _: True,
 ) -> Correction | None:
     """The least far-fetched edit on these lines that makes every output right; of equals that of the earlier line.
 
-    ``lines`` come in the order in which they are suspected. ``cost`` is the highest that is considered.
+    ``lines`` come in the order in which they are suspected. ``cost`` is the highest that is considered,
+    and ``accept`` may refuse an edit before it is run.
     None also where :class:`bnbench.diagnose.attempts.Attempts` allows no more.
     """
     ranked = [
         (proposal.edit.cost, rank, proposal)
         for rank, line in enumerate(dict.fromkeys(lines))
         for proposal in _proposals(inquiry, line, kind)
-        if proposal.edit.cost <= cost
+        if proposal.edit.cost <= cost and accept(proposal.edit)
     ]
     ranked.sort(key=lambda entry: entry[:2])
     for _, group in groupby(ranked, key=lambda entry: entry[:2]):

@@ -81,10 +81,12 @@ class Place:
     statement: ast.stmt
 
     def to(self, new: ast.expr, slip: Slip, cost: float, pattern: str = "") -> Edit:
+        if not hasattr(new, "lineno"):  # a part of the old expression has its own place, which must stay
+            ast.copy_location(new, self.node)
         return Edit(
             changes=((self.parent, self.field, self.index, new),),
             old=self.node,
-            new=ast.copy_location(new, self.node),
+            new=new,
             statement=self.statement,
             slip=slip,
             cost=cost,

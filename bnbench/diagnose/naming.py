@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from bnbench.diagnose.cause import QUANTITIES, Quantity, Slip, belongs_to
 from bnbench.diagnose.edits import Edit
@@ -11,39 +13,28 @@ from bnbench.diagnose.inquiry import Inquiry
 TELLING = frozenset({"eps", "divisor", "reduction", "order", "operand", "state", "mode"})
 """Near misses that hardly anything but that slip produces: believed without a proof by replay."""
 
-FROM_TO: dict[tuple[str, str], Slip] = {
-    ("scaled", "y"): Slip.TERM,
-    ("x_hat", "y"): Slip.FACTOR,
-    ("dxc", "dx"): Slip.TERM,
-    ("dxc (through x_hat)", "dx"): Slip.TERM,
-    ("dxc (through sq)", "dx"): Slip.TERM,
-    ("dxc (through x_hat)", "dxc"): Slip.TERM,
-    ("dxc (through sq)", "dxc"): Slip.TERM,
-    ("dx (without sq)", "dx"): Slip.TERM,
-    ("dx (through mu)", "dx"): Slip.TERM,
-    ("dy", "dx_hat"): Slip.FACTOR,
-    ("x", "mu"): Slip.REDUCTION,
-    ("sq", "var"): Slip.REDUCTION,
-    ("xc^2", "var"): Slip.REDUCTION,
-    ("dy x_hat", "dgamma"): Slip.REDUCTION,
-    ("dy", "dbeta"): Slip.REDUCTION,
-    ("dx_hat xc", "dinverse_sd"): Slip.REDUCTION,
-    ("mean(dy)", "dbeta"): Slip.COUNT,
-    ("mean(dy x_hat)", "dgamma"): Slip.COUNT,
-    ("var", "sd"): Slip.POWER,
-    ("var + eps", "sd"): Slip.POWER,
-}
-"""What it means that the first stands where the second belongs."""
+FROM_TO: Mapping[tuple[str, str], Slip] = MappingProxyType(
+    {
+        ("x_hat", "y"): Slip.FACTOR,
+        ("dy", "dbeta"): Slip.REDUCTION,
+        ("dy x_hat", "dgamma"): Slip.REDUCTION,
+        ("mean(dy)", "dbeta"): Slip.COUNT,
+        ("mean(dy x_hat)", "dgamma"): Slip.COUNT,
+    }
+)
+"""What it means that the first stands where the second belongs, besides the sums of the backward pass."""
+
+SUMS: tuple[Quantity, ...] = ("dx", "dxc")
+"""Gradients that are sums over several paths: one in place of another, or a part of it, has a term too few."""
 
 
 def slip_of_output(shown: str, expected: str) -> Slip | None:
     """The slip, when a value shows one quantity and should show another; None where that says nothing."""
     shown = shown.partition(",")[0]
-    expected_node = belongs_to(expected)
-    if expected_node in ("running_mean", "running_var"):
+    if belongs_to(expected) in ("running_mean", "running_var"):
         return Slip.STATE if shown else None
-    if not shown:
-        return None
+    if shown and shown != expected and expected in SUMS and belongs_to(shown) in SUMS:
+        return Slip.TERM
     return FROM_TO.get((shown, expected), Slip.OPERAND if shown in QUANTITIES else None)
 
 
@@ -51,14 +42,14 @@ def slip_of_edit(inquiry: Inquiry, edit: Edit) -> Slip:
     """The slip that a correction undoes; the names that it brings in or drops say more than its form."""
     before, after = _names(edit.before), _names(edit.after)
     kinds = {_constant(inquiry, name) for name in before ^ after}
-    if kinds == {"eps"}:
+    if kinds == {"eps"}:  # a term, a factor or an operand by its form
         return Slip.EPS
+    # N for N - 1 by its form, and one count for another.
     if before | after and {_constant(inquiry, name) for name in before | after} == {"count"}:
         return Slip.COUNT
+    # A factor, or a divisor, that is a number of elements.
     if edit.slip in (Slip.FACTOR, Slip.TERM, Slip.OPERAND) and kinds and kinds <= {"count"}:
         return Slip.COUNT
-    if edit.slip is Slip.OPERAND and not inquiry.training:
-        return Slip.MODE
     return edit.slip
 
 
@@ -82,11 +73,17 @@ def _constant(inquiry: Inquiry, name: str) -> str:
 
 
 USUAL: tuple[tuple[str, Quantity], ...] = (
+    ("cache", "cache"),
     ("runningmean", "running_mean"),
     ("runningvar", "running_var"),
     ("xhat", "x_hat"),
     ("xnorm", "x_hat"),
     ("norm", "x_hat"),
+    ("sqrtvar", "sd"),
+    ("inv", "inverse_sd"),
+    ("ivar", "inverse_sd"),
+    ("istd", "inverse_sd"),
+    ("xmu", "xc"),
     ("mean", "mu"),
     ("mu", "mu"),
     ("var", "var"),
@@ -94,7 +91,6 @@ USUAL: tuple[tuple[str, Quantity], ...] = (
     ("sd", "sd"),
     ("sig", "sd"),
     ("xc", "xc"),
-    ("xmu", "xc"),
     ("center", "xc"),
     ("gamma", "gamma"),
     ("beta", "beta"),

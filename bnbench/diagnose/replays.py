@@ -53,6 +53,7 @@ def replayed(
         miss = next(scaled, None)
         return Replayed(point, known[miss.quantity], miss) if miss else None
     if names is None:
+        roles = {*roles, "constant"} if inquiry.values(point)[0].size == 1 else roles  # eps, momentum
         names = [*(miss.quantity for miss in near), *(one.name for one in known if one.role in roles)]
     for name in dict.fromkeys(names):
         if name in known and _restores(inquiry, point, name, right):

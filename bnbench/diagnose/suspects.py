@@ -8,6 +8,7 @@ all that a value was computed from is right, and the value is right but for one 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from bnbench.diagnose.accusation import of_copy, of_edit, of_near_miss, of_replay, shown
@@ -20,7 +21,7 @@ from bnbench.diagnose.inquiry import Inquiry
 from bnbench.diagnose.naming import TELLING, slip_of_output, usual
 from bnbench.diagnose.points import Point, ancestors
 from bnbench.diagnose.replays import Replayed, deviations, replayed
-from bnbench.diagnose.statements import passing_lines, statement_on
+from bnbench.diagnose.statements import is_received, passing_lines, statement_on
 from bnbench.diagnose.suspect import Element, Proof, Suspect
 
 __all__ = ["Element", "Proof", "Suspect", "find_suspect", "find_suspects"]
@@ -148,7 +149,7 @@ def _misused(inquiry: Inquiry) -> Suspect | None:
     """A value that is right in itself and made into an output that it is not."""
     for point in inquiry.relevant():
         bound = inquiry.reading.site(point).role == "assigned" and point.right and not inquiry.follows(point)
-        passed_on = is_unpacked(inquiry, point) or is_aliased(inquiry, point) or shown(point).endswith("(before)")
+        passed_on = is_unpacked(inquiry, point) or is_aliased(inquiry, point) or _is_given(point)
         if bound and not passed_on:
             found = replayed(inquiry, point, roles=("node",))
             if found is not None and not found.known.name.endswith("(before)"):
@@ -158,7 +159,8 @@ def _misused(inquiry: Inquiry) -> Suspect | None:
 
 def _edited(inquiry: Inquiry) -> Suspect | None:
     """An edit of any line that a wrong output was computed or packed on, the last lines first."""
-    found = correction(inquiry, [*_relevant_lines(inquiry), *passing_lines(inquiry.program)])
+    lines = [*_relevant_lines(inquiry), *passing_lines(inquiry.program)]
+    found = correction(inquiry, lines, accept=partial(is_received, inquiry.program))
     return of_edit(inquiry, found) if found else None
 
 
@@ -186,8 +188,8 @@ def _replaced_later(inquiry: Inquiry) -> Suspect | None:
     A part of an expression may be unlike anything that is known; the value of the whole has a name.
     """
     for point in inquiry.relevant():
-        if not point.right:
-            found = replayed(inquiry, point)
+        if not point.right and inquiry.reading.site(point).role != "expression":
+            found = replayed(inquiry, point, roles=("node", "part", "piece"))
             if found is not None:
                 return _strengthened(inquiry, found)
     return None
@@ -275,12 +277,18 @@ def _strengthened(inquiry: Inquiry, found: Replayed) -> Suspect:
         return changed
     rightly_named = usual(inquiry.reading.site(found.point).name) == found.known.name
     if not rightly_named or is_unpacked(inquiry, found.point) or found.known.name in inquiry.right[0]:
-        edit = correction(inquiry, [*_lines_before(inquiry, found.point), *passing_lines(inquiry.program)])
+        lines = [*_lines_before(inquiry, found.point), *passing_lines(inquiry.program)]
+        edit = correction(inquiry, lines, accept=partial(is_received, inquiry.program))
         if edit is not None:
             return of_edit(inquiry, edit)
     if set(inquiry.depending(found.point)) < set(inquiry.wrong):
         return _edited(inquiry) or suspect
     return suspect
+
+
+def _is_given(point: Point) -> bool:
+    """Whether it is where something starts: a running average before its update, a sum before its first term."""
+    return shown(point).endswith("(before)") or shown(point) == "0"
 
 
 def _lines_before(inquiry: Inquiry, point: Point) -> list[int]:

@@ -19,7 +19,7 @@ backward), without autograd. All of one row run in turns in one process, on the 
 a cache line; `c_fused` writes to given arrays. A ratio is torch's time over that of the other: the median
 over rounds, with its 95 % interval. The memory's time is that of a copy (forward) or of adding two arrays
 to a third (backward) of the same arrays, on as many threads, with or without streaming stores, whichever
-was faster. Caches are warm."""
+was faster. Every turn begins with a call that is not timed: caches are warm."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,10 +40,9 @@ class RooflineRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NumpyRow:
-    """How much faster the simplified NumPy layer is than the staged one."""
+    """How much faster the simplified NumPy layer is than the staged one, float32."""
 
     shape: tuple[int, ...]
-    dtype: str
     operation: str
     ratio: Interval
 
@@ -136,7 +135,7 @@ def roofline_markdown(found: Roofline) -> str:
         parts.append(f"## {dtype}, {threads} thread{'s' if threads > 1 else ''}")
         parts += _by_operation([row for row in found.rows if (row.dtype, row.threads) == (dtype, threads)])
     if found.numpy:
-        parts += ["## numpy_simplified against numpy_staged", _numpy_table(found.numpy)]
+        parts += ["## numpy_simplified against numpy_staged, float32", _numpy_table(found.numpy)]
     if found.accuracy:
         parts += ["## Largest error over largest value, float32, (N, 64)", _accuracy_table(found.accuracy)]
     if found.overhead:
@@ -173,7 +172,7 @@ def _targets(found: Roofline) -> Iterator[tuple[str, ...]]:
         if single:
             yield from _single_thread_targets(operation, single)
     for operation, target in NUMPY_TARGETS.items():
-        ratios = [row.ratio.median for row in found.numpy if row.operation == operation and row.dtype == "float32"]
+        ratios = [row.ratio.median for row in found.numpy if row.operation == operation]
         if ratios:
             what = f"numpy_simplified against numpy_staged, float32, {OPERATIONS[operation]}"
             yield _judged(target, what, geometric_mean(ratios))
@@ -237,15 +236,15 @@ def _by_operation(rows: Sequence[RooflineRow]) -> Iterator[str]:
 
 
 def _numpy_table(rows: Sequence[NumpyRow]) -> str:
-    keys = dict.fromkeys((row.dtype, row.operation) for row in rows)
-    head = ("shape", *(f"{dtype}, {OPERATIONS[operation]}" for dtype, operation in keys))
-    cells = {(row.shape, row.dtype, row.operation): _interval(row.ratio) for row in rows}
+    operations = tuple(dict.fromkeys(row.operation for row in rows))
+    cells = {(row.shape, row.operation): _interval(row.ratio) for row in rows}
     lines = [
-        ("x".join(map(str, shape)), *(cells.get((shape, *key), "") for key in keys))
+        ("x".join(map(str, shape)), *(cells.get((shape, operation), "") for operation in operations))
         for shape in dict.fromkeys(row.shape for row in rows)
     ]
-    means = [geometric_mean(r.ratio.median for r in rows if (r.dtype, r.operation) == key) for key in keys]
-    return _table(head, [*lines, ("geometric mean", *(f"{mean:.2f}" for mean in means))])
+    means = [geometric_mean(r.ratio.median for r in rows if r.operation == operation) for operation in operations]
+    lines.append(("geometric mean", *(f"{mean:.2f}" for mean in means)))
+    return _table(("shape", *(OPERATIONS[operation] for operation in operations)), lines)
 
 
 def _accuracy_table(rows: Sequence[AccuracyRow]) -> str:

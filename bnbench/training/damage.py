@@ -90,7 +90,7 @@ def _conclude(setting: Setting, trained: tuple[Trained, ...]) -> Conclusion:
         ),
         Claim(
             sentence=f"{sum(errors[name] > 0.1 for name in hidden)} of those hidden have an output or a gradient that "
-            "is more than 10 % wrong. A gradient check sees every one of them: bnbench mutants."
+            "is more than 10 % wrong. The checks see every one of them: bnbench mutants."
         ),
         Claim(sentence=f"The most damage: {', '.join(ranked[:5])}."),
     )

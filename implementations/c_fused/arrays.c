@@ -150,10 +150,8 @@ int outputs(const module_state *state, PyObject *out, const char *const name[3],
                 return -1;
         return 0;
     }
-    if (!PyTuple_Check(out) || PyTuple_Size(out) != 3) {
-        PyErr_Format(PyExc_TypeError, "out is %R, expected a tuple: %s, %s, %s", out, name[0], name[1], name[2]);
-        return -1;
-    }
+    if (!PyTuple_Check(out) || PyTuple_Size(out) != 3)
+        return refuse_type(state, "out", out, "a tuple of three arrays");
     for (int i = 0; i < 3; i++) {
         array[i] = Py_NewRef(PyTuple_GetItem(out, i));
         if (given_array(state, array[i], name[i], like[i], &view[i]) < 0)

@@ -43,14 +43,9 @@
 
 enum {
     SHORT_SPATIAL = 96,        /* below this L, lines are faster than planes */
-#ifndef NARROW
     NARROW = 64,               /* columns whose sums fit the registers */
-#endif
     FOLDED_WIDTH = 256,        /* columns that narrow arrays are folded to */
-#ifndef PANEL_BYTES_
-#define PANEL_BYTES_ (4 << 10)
-#endif
-    PANEL_BYTES = PANEL_BYTES_,     /* of a wide line, that make a unit */
+    PANEL_BYTES = 4 << 10,     /* of a wide line, that make a unit */
     IN_CACHE = 16 << 20,       /* bytes of x above which memory wants whole lines, not panels */
     LINES_PER_BLOCK = 256,     /* values of one column summed in the arrays' own type */
     LINES_PER_PART = 512,      /* at least, and */

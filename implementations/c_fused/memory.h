@@ -7,23 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
-#ifndef STREAMED_BYTES
-#define STREAMED_BYTES (24<<20)
-#endif
-enum {
-    CACHE_LINE = 64,
-};
+enum { CACHE_LINE = 64 };
 
 #ifdef __GNUC__
-#ifdef NOPF
-#define PREFETCH(a) ((void)(a))
-#else
 #define PREFETCH(address) __builtin_prefetch(address)
-#endif
 #else
 #define PREFETCH(address) ((void)(address))
 #endif
@@ -52,51 +39,16 @@ static inline void *scratch_take(bn_scratch *scratch, size_t bytes)
 }
 
 /* Copy to memory without taking the destination's cache lines in: what is written whole need not be
- * read first, and what else is in the cache stays there. Lines that are not written whole, at either
- * end, are copied as usual. `next` and `after` (or NULL) are where as many bytes will be read soon: that
- * the memory delivers them meanwhile saves a quarter of the time. Where the compiler has no such stores,
- * all of it is an ordinary copy. */
-static inline void stream(void *restrict to, const void *restrict from, size_t bytes, const void *next,
-                          const void *after)
-{
-#ifdef __SSE2__
-    char *target = to;
-    const char *source = from;
-    const size_t head = min_size(bytes, -(uintptr_t)target % CACHE_LINE);
-    memcpy(target, source, head);
-    size_t i = head;
-    for (; i + CACHE_LINE <= bytes; i += CACHE_LINE) {
-        if (next != NULL)
-            PREFETCH((const char *)next + i);
-        if (after != NULL)
-            PREFETCH((const char *)after + i);
-        for (size_t j = i; j < i + CACHE_LINE; j += sizeof(__m128i))
-            _mm_stream_si128((__m128i *)(target + j), _mm_loadu_si128((const __m128i *)(source + j)));
-    }
-    memcpy(target + i, source + i, bytes - i);
-#else
-    (void)next, (void)after;
-    memcpy(to, from, bytes);
-#endif
-}
+ * read first, and what else is in the cache stays there. `next` and `after` (or NULL) are where as many
+ * bytes will be read soon: the memory delivers them meanwhile. Elsewhere than on x86-64 with gcc or clang
+ * an ordinary copy. */
+void stream(void *restrict to, const void *restrict from, size_t bytes, const void *next, const void *after);
 
 /* After the last stream: what was written is then seen by other threads as usual. */
-static inline void stream_end(void)
-{
-#ifdef __SSE2__
-    _mm_sfence();
-#endif
-}
+void stream_end(void);
 
-/* Whether streaming pays: when what is read and written would not stay in the last cache. */
-static inline int streams(size_t bytes)
-{
-#ifdef __SSE2__
-    return bytes > STREAMED_BYTES;
-#else
-    (void)bytes;
-    return 0;
-#endif
-}
+/* Whether streaming pays for so many bytes, read and written: when they would not stay in the last cache.
+ * What the system says of that cache may be what many guests share; this is one guest's usual part. */
+int streams(size_t bytes);
 
 #endif

@@ -4,6 +4,11 @@
  * else takes none and delays nobody, where a barrier would wait for it. Helpers look for work for
  * some microseconds after the last, then sleep: a spinning helper is a busy core to everyone else.
  */
+#ifdef __linux__
+#define _GNU_SOURCE /* for affinities */
+#include <sched.h>
+#endif
+
 #include "parallel.h"
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -48,10 +53,12 @@ static struct {
     atomic_size_t next;      /* step to take */
     atomic_size_t inside;    /* helpers that look at the phase */
     atomic_int is_open, sleepers;
+    pthread_t helper[MAX_THREADS];
     size_t helpers;          /* started in this process */
+    int kept_off;            /* the core that the helpers are kept off; -1: none */
     size_t invited;          /* helpers that may join this phase */
     bn_phase phase;
-} pool = {.owner = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+} pool = {.owner = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .kept_off = -1};
 
 static void relax(void)
 {
@@ -103,6 +110,7 @@ static void forget(void)
     atomic_store(&pool.is_open, 0);
     atomic_store(&pool.sleepers, 0);
     pool.helpers = 0;
+    pool.kept_off = -1;
 }
 
 static void start_helpers(size_t count)
@@ -111,11 +119,30 @@ static void start_helpers(size_t count)
     if (!registered)
         registered = pthread_atfork(NULL, NULL, forget) == 0;
     for (; pool.helpers < count; pool.helpers++) {
-        pthread_t thread;
-        if (!registered || pthread_create(&thread, NULL, help, (void *)(pool.helpers + 1)) != 0)
+        pthread_t *thread = &pool.helper[pool.helpers];
+        if (!registered || pthread_create(thread, NULL, help, (void *)(pool.helpers + 1)) != 0)
             return;
-        pthread_detach(thread);
+        pthread_detach(*thread);
+        pool.kept_off = -1;
     }
+}
+
+/* A thread that is woken tends to be put on the core of the one that wakes it, which is busy: it would
+ * start when the work is done. */
+static void keep_off_this_core(void)
+{
+#ifdef __linux__
+    const int core = sched_getcpu();
+    cpu_set_t allowed;
+    if (core < 0 || core == pool.kept_off || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+    CPU_CLR(core, &allowed);
+    if (CPU_COUNT(&allowed) == 0)
+        return;
+    for (size_t i = 0; i < pool.helpers; i++)
+        pthread_setaffinity_np(pool.helper[i], sizeof allowed, &allowed);
+    pool.kept_off = core;
+#endif
 }
 
 static void run_phase(bn_phase phase, size_t threads)
@@ -126,6 +153,7 @@ static void run_phase(bn_phase phase, size_t threads)
     atomic_store(&pool.is_open, 1);
     atomic_fetch_add(&pool.ticket, 1);
     if (atomic_load(&pool.sleepers) > 0) {
+        keep_off_this_core();
         pthread_mutex_lock(&pool.lock);
         pthread_cond_broadcast(&pool.wake);
         pthread_mutex_unlock(&pool.lock);

@@ -149,11 +149,9 @@ def _of_assignment(statement: ast.Assign, names: list[str]) -> Iterator[tuple[st
 
 
 def _names_before(function: ast.FunctionDef, statement: ast.stmt) -> list[str]:
-    names = [argument.arg for argument in function.args.args]
-    for node in ast.walk(function):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.lineno < statement.lineno:
-            names.append(node.id)
-    return list(dict.fromkeys(names))
+    stored = (node for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    before = (node.id for node in stored if node.lineno < statement.lineno)
+    return list(dict.fromkeys([*(argument.arg for argument in function.args.args), *before]))
 
 
 def _inside(node: ast.expr, names: list[str], parent: ast.AST | None) -> Iterator[tuple[str, ast.expr]]:
