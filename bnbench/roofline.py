@@ -35,8 +35,9 @@ SHAPES: tuple[tuple[int, ...], ...] = (
 )
 """From the nearest cache to four times the last, by rows and by planes."""
 SETTINGS = (("float32", 1), ("float64", 1), ("float32", 2))
-PAUSE = 0.01
-"""Seconds before each turn of several threads: longer than OpenMP's idle threads keep a core busy."""
+WARM_UP = 0.02
+"""Seconds before each turn of several threads: OpenMP's idle threads keep a core busy for some milliseconds, and
+its first call after a rest waits for them for as long."""
 BUDGET = 0.15
 """Seconds for each function of a row."""
 DATA: Mapping[str, tuple[float, float, float]] = {
@@ -110,7 +111,7 @@ def _row(
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        turns = in_turns(binds, budget=budget, pause=PAUSE if threads > 1 else 0.0)
+        turns = in_turns(binds, budget=budget, warm_up=WARM_UP if threads > 1 else 0.0)
     finally:
         torch.set_num_threads(before)
     times = turns.times

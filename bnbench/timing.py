@@ -190,6 +190,13 @@ def _epoch(call: Callable[[], object], count: int, clock: Clock) -> tuple[int, i
     return elapsed, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
 
 
+def _warm_up(call: Callable[[], object], seconds: float, clock: Clock) -> None:
+    end = clock() + seconds * 1e9
+    call()
+    while clock() < end:
+        call()
+
+
 def _tick(clock: Clock) -> int:
     """The smallest step that the clock shows, in nanoseconds, with the cost of reading it."""
     readings = [clock() for _ in range(100)]
@@ -252,16 +259,16 @@ def in_turns(
     binds: Mapping[str, Callable[[], Callable[[], object]]],
     *,
     budget: float = BUDGET,
-    pause: float | None = None,
+    warm_up: float | None = None,
     seed: int = 0,
     clock: Clock = time.perf_counter_ns,
 ) -> Turns:
     """Time functions in turns, round by round. ``binds`` make them, anew for every round.
 
     ``budget`` is in seconds for each of them, calibration not included; at least ``MINIMUM_ROUNDS`` rounds
-    are measured whatever they take. With a ``pause``, in seconds, every turn begins with such a wait, since
-    some libraries' threads look for work for milliseconds after the last call and take a core from whoever
-    comes next; and then, also with a pause of 0, with a call that is not timed and leaves the caches warm.
+    are measured whatever they take. With a ``warm_up`` every turn begins with calls that are not timed, for so
+    many seconds but at least one: they fill the caches, and outlast the threads of whoever came before, which
+    may keep a core busy for milliseconds looking for work.
     """
     times: dict[str, list[int]] = {name: [] for name in binds}
     faults = dict.fromkeys(binds, 0)
@@ -274,9 +281,8 @@ def in_turns(
                 # Bound anew, so that every vjp keeps its arrays where the others kept theirs: on arrays
                 # that lie elsewhere the same function is up to 2 % faster or slower.
                 call = binds[name]()
-                if pause is not None:
-                    time.sleep(pause)
-                    call()
+                if warm_up is not None:
+                    _warm_up(call, warm_up, clock)
                 elapsed, faulted = _epoch(call, count, clock)
                 times[name].append(elapsed)
                 faults[name] += faulted

@@ -42,7 +42,17 @@ def test_lines_are_right(found):
     assert lines["wrong"] <= 1
 
 
-@pytest.mark.parametrize("path", score.correct_files(), ids=lambda path: path.name)
+def test_files_that_were_kept_aside_score_about_as_well():
+    found = list(score.scores(score.wrong_files(held_out=True)))
+    causes, lines = (score.totals(found)[kind] for kind in ("cause", "line"))
+    assert causes["right"] >= 0.9 * len(found), [one for one in found if one.cause != "right"]
+    assert causes["wrong"] <= 1, [one for one in found if one.cause == "wrong"]
+    assert lines["right"] >= 0.8 * len(found), [one for one in found if one.line != "right"]
+
+
+@pytest.mark.parametrize(
+    "path", [*score.correct_files(), *score.correct_files(held_out=True)], ids=lambda path: path.name
+)
 def test_a_correct_file_has_no_suspect(path):
     assert score.suspects_of(path) == ()
 

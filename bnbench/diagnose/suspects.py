@@ -19,6 +19,7 @@ from bnbench.diagnose.factors import factors
 from bnbench.diagnose.failures import of_failure
 from bnbench.diagnose.inquiry import Inquiry
 from bnbench.diagnose.naming import TELLING, slip_of_output, usual
+from bnbench.diagnose.overwriting import changed_argument, overwriting
 from bnbench.diagnose.points import Point, ancestors
 from bnbench.diagnose.replays import Replayed, deviations, replayed
 from bnbench.diagnose.statements import is_received, passing_lines, statement_on
@@ -55,7 +56,7 @@ def find_suspect(inquiry: Inquiry) -> Suspect | None:
     if inquiry.failure is not None:
         return of_failure(inquiry, inquiry.failure)
     if not inquiry.wrong:
-        return _overwriting(inquiry) if inquiry.overwritten else None
+        return overwriting(inquiry) if inquiry.overwritten else None
     for search in SEARCHES:
         found = search(inquiry)
         if found is not None:
@@ -134,15 +135,6 @@ def _edited_frontier(inquiry: Inquiry) -> Suspect | None:
     """An edit of a line whose value is the first that is not right."""
     found = correction(inquiry, [inquiry.reading.site(point).line for point in inquiry.frontier()])
     return of_edit(inquiry, found) if found else None
-
-
-def _changed(inquiry: Inquiry) -> Suspect | None:
-    """An argument is changed in place, and all that is wrong was computed from it afterwards."""
-    for point in inquiry.reading.points:
-        changed = inquiry.reading.site(point).role == "changed" and inquiry.overwritten
-        if changed and set(inquiry.wrong) <= set(inquiry.depending(point)):
-            return _overwriting(inquiry)
-    return None
 
 
 def _misused(inquiry: Inquiry) -> Suspect | None:
@@ -227,7 +219,7 @@ SEARCHES: tuple[Callable[[Inquiry], Suspect | None], ...] = (
     _replaced,
     _missed,
     _edited_frontier,
-    _changed,
+    changed_argument,
     _misused,
     _edited,
     _edited_twice,
@@ -236,30 +228,6 @@ SEARCHES: tuple[Callable[[Inquiry], Suspect | None], ...] = (
     _output,
 )
 """Strongest first; each is tried when those before it found nothing."""
-
-
-def _overwriting(inquiry: Inquiry) -> Suspect | None:
-    """An argument is not what it was: the first line that changes what came from it, at best by its name."""
-    name = inquiry.overwritten[0]
-    sites = {point: inquiry.reading.site(point) for point in inquiry.reading.points}
-    given = {p.events[0] for p, site in sites.items() if site.role == "argument" and p.seen and p.seen[0].node == name}
-    changed = [point for point, site in sites.items() if site.role == "changed"]
-    named = [point for point in changed if usual(sites[point].name) == name or sites[point].name in (name, "dout")]
-    from_it = [point for point in changed if given & ancestors(inquiry.trace, [point.events[0]])]
-    if not changed:
-        return None
-    point = (named or from_it or changed)[0]
-    return Suspect(
-        function=sites[point].function,
-        line=sites[point].line,
-        statement=statement_on(inquiry.program, sites[point].line),
-        name=sites[point].name,
-        shows=shown(point),
-        quantity=belongs_to(name),
-        should_be=name,
-        slip=Slip.IN_PLACE,
-        proof="recognized",
-    )
 
 
 def _strengthened(inquiry: Inquiry, found: Replayed) -> Suspect:
@@ -272,7 +240,7 @@ def _strengthened(inquiry: Inquiry, found: Replayed) -> Suspect:
     suspect = of_replay(inquiry, found)
     if suspect.proof == "edited":
         return suspect
-    changed = _changed(inquiry)
+    changed = changed_argument(inquiry)
     if changed is not None:
         return changed
     rightly_named = usual(inquiry.reading.site(found.point).name) == found.known.name

@@ -19,7 +19,8 @@ backward), without autograd. All of one row run in turns in one process, on the 
 a cache line; `c_fused` writes to given arrays. A ratio is torch's time over that of the other: the median
 over rounds, with its 95 % interval. The memory's time is that of a copy (forward) or of adding two arrays
 to a third (backward) of the same arrays, on as many threads, with or without streaming stores, whichever
-was faster. Every turn begins with a call that is not timed: caches are warm."""
+was faster. Every turn begins with calls that are not timed, one or, on several threads, those of 20 ms:
+caches are warm and the threads of whoever came before asleep."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
