@@ -170,7 +170,9 @@ def test_a_grader_killed_twice_and_resumed_leaves_the_same_reports(tmp_path):
 
 def test_ctrl_c_ends_the_run_and_leaves_a_journal_to_resume(grade_one, tmp_path):
     out = tmp_path / "out"
-    process = subprocess.Popen([sys.executable, tmp_path / "driver.py", out, "2", "1"], stderr=subprocess.DEVNULL)
+    # What is started in the background may have inherited to ignore Ctrl-C.
+    heeding = ["env", "--default-signal=INT", sys.executable]
+    process = subprocess.Popen([*heeding, tmp_path / "driver.py", out, "2", "1"], stderr=subprocess.DEVNULL)
     while lines(out) < 3:
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)

@@ -181,7 +181,9 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
         hand_in(subs, **{f"s{number}": WRONG})
         with (subs / f"s{number}" / "layers.py").open("a") as file:
             file.write(f"# {number}\n")
-    command = [sys.executable, "-m", "bnbench", "grade", subs, *BATCHNORM, "--no-diagnose", "--out", tmp_path / "out"]
+    # What is started in the background may have inherited to ignore Ctrl-C.
+    heeding = ["env", "--default-signal=INT", sys.executable, "-m", "bnbench"]
+    command = [*heeding, "grade", subs, *BATCHNORM, "--no-diagnose", "--out", tmp_path / "out"]
     journal = tmp_path / "out" / "sets" / "1" / "journal.jsonl"
     with subprocess.Popen(
         command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True
