@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import timeit
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -69,12 +70,18 @@ def roofline(
     for name in ("torch_native", "c_fused"):
         if reason := registry.missing(registry.implementations[name]):
             raise RuntimeError(f"{name}: {reason}")
+    # OpenMP's second thread is otherwise often woken on the core of the first, which waits for it there: 8 ms in
+    # a call of 80 µs. It reads this when torch is loaded, and then binds the calling thread to one core, so that
+    # what needs to know all of them is loaded before.
+    os.environ.setdefault("OMP_PROC_BIND", "true")
+    registry.implementations["c_fused"].load()
     available = {
         name: implementation
         for name, implementation in registry.implementations.items()
         if name in MEASURED and not registry.missing(implementation)
     }
     wanted = [(shape, dtype, op, threads) for dtype, threads in settings for op in OPERATIONS for shape in shapes]
+    load = _load()
     rows = []
     for number, (shape, dtype, operation, threads) in enumerate(wanted):
         progress(number, len(wanted), f"{operation} {dtype} {'x'.join(map(str, shape))}, threads: {threads}")
@@ -85,8 +92,13 @@ def roofline(
         rows=rows,
         numpy=numpy,
         accuracy=list(_accuracy(available)),
+        load=(*load, *_load()),
         overhead=_overhead(available["c_fused"]),
     )
+
+
+def _load() -> tuple[float, ...]:
+    return os.getloadavg()[:1] if hasattr(os, "getloadavg") else ()
 
 
 def _row(

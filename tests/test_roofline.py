@@ -60,13 +60,19 @@ def test_the_faster_layout_of_torch_counts():
         ((5.0, 5.0), "| met |"),
         ((4.0, 4.0), "| missed by 11% |"),
         ((40.0, 1.0), "| floor missed by 20% |"),
-        ((float("nan"), 5.0), "missed"),
+        ((float("nan"), 5.0), "| not resolved"),
     ],
 )
 def test_a_target_is_met_by_the_mean_and_the_lowest_or_missed_by_a_figure(ratios, verdict):
     found = Roofline(environment=environment(), rows=[row(r, shape=(n, 5)) for n, r in enumerate(ratios)])
     (line,) = lines(found, "c_fused against torch, float32, forward, train, threads: 1")
     assert verdict in line
+
+
+def test_a_mean_of_ratios_that_are_hardly_known_judges_nothing():
+    unsure = replace(row(), ratios={"torch": interval(1.0), "c_fused": Interval(median=9.0, low=1.0, high=50.0)})
+    (line,) = lines(Roofline(environment=environment(), rows=[unsure]), "threads: 1")
+    assert "not resolved" in line
 
 
 @pytest.mark.parametrize(("errors", "verdict"), [((1e-7,) * 4, "met"), ((1e-7, 2e-6, 0, 0), "missed")])
@@ -85,12 +91,13 @@ def test_an_error_that_is_nan_misses_the_target():
 def test_every_row_and_the_machine_stand_on_the_page():
     found = Roofline(
         environment=environment("as it is"),
+        load=(0.5, 2.0),
         rows=[row(), row(operation="backward"), row(dtype="float64", shape=(8, 3, 224, 224))],
         numpy=[NumpyRow(shape=(4, 5), operation="backward", ratio=interval(3.0))],
         overhead={"a call": 1.5e-6},
     )
     page = roofline_markdown(found)
-    assert "Allocator: as it is." in page
+    assert "Allocator: as it is. Load before and after: 0.5, 2.0." in page
     assert "| 8x3x224x224 | 5000000 | 1000000 | 5.00 (4.50 to 5.50) | 700000 | 0.70 (0.63 to 0.77) |" in page
     assert "| 4x5 | 3.00 (2.70 to 3.30) |" in page
     assert "| a call | 1.50 µs |" in page

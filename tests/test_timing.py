@@ -18,6 +18,7 @@ from bnbench.timing import (
     aligned_draw,
     bind,
     expected_outputs,
+    in_turns,
     minimal_traffic,
     operation_case,
     operations_of,
@@ -378,6 +379,57 @@ def test_a_norm_within_a_row_is_timed_and_compared_with_the_reference(norm, oper
     (row,) = time_operation({"a": forward}, case, operation, baseline="a", budget=0.01)
     assert row.case == case_id(case)
     assert row.relative_error < 1e-14
+
+
+def test_calls_to_warm_up_are_not_timed():
+    clock = FakeClock()
+    calls = []
+
+    def call():
+        calls.append(clock.now)
+        clock.now += 1_000_000
+
+    turns = in_turns({"one": lambda: call}, budget=0.02, warm_up=0.005, clock=clock)
+    assert set(turns.times["one"]) == {turns.calls_per_round * 1_000_000}
+    timed = turns.rounds * turns.calls_per_round
+    calibration = len(calls) - timed - 5 * turns.rounds
+    assert 0 < calibration < 20  # and 5 calls of a millisecond before each of the rounds
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_who_takes_out_gets_the_same_aligned_arrays_in_every_call(operation):
+    given = []
+
+    def forward(*arrays, out=None, **options):
+        y, kept, vjp = SIMPLIFIED(*arrays, **options)
+        given.append(out)
+
+        def filling(dy, out=None):
+            given.append(out)
+            return vjp(dy)
+
+        return y, kept, filling
+
+    inputs, dy = aligned_draw(CASE)
+    call = bind(forward, inputs, dy, operation, takes_out=True)
+    given.clear()
+    call()
+    call()
+    large, *small = given[0]
+    assert given[1] is given[0]
+    assert large.shape == inputs.x.shape
+    assert [a.shape for a in small] == [inputs.gamma.shape] * 2
+    assert [a.ctypes.data % CACHE_LINE for a in given[0]] == [0, 0, 0]
+
+    seen = []
+
+    def twin(*arrays, **options):
+        seen.append("out" in options)
+        return SIMPLIFIED(*arrays, **{k: v for k, v in options.items() if k != "out"})
+
+    if operation != "backward":
+        time_operation({"a": twin, "b": SIMPLIFIED}, CASE, operation, baseline="b", takes_out={"a"}, budget=0.01)
+        assert all(seen)
 
 
 def test_unknown_baseline_is_refused():

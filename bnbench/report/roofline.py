@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -65,6 +66,8 @@ class Roofline:
     rows: Sequence[RooflineRow] = ()
     numpy: Sequence[NumpyRow] = ()
     accuracy: Sequence[AccuracyRow] = ()
+    load: tuple[float, ...] = ()
+    """Processes that ran or wanted to, on average over a minute, before the first row and after the last."""
     overhead: Mapping[str, float] = field(default_factory=dict)
     """Seconds of one call with NumPy arrays in and given outputs, by what was called."""
 
@@ -106,6 +109,8 @@ NUMPY_TARGETS: Mapping[str, Target] = {
     "backward": Target(name="D", value=5.0),
 }
 ACCURACY, ACCURACY_WITH_OUTLIER = 1e-6, 5e-6
+WIDE = 1.5
+"""An interval whose ends are further apart than this factor decides nothing."""
 
 
 def geometric_mean(values: Iterable[float]) -> float:
@@ -124,10 +129,11 @@ def roofline_markdown(found: Roofline) -> str:
     environment = found.environment
     versions = ", ".join(f"{name} {version}" for name, version in environment.versions.items())
     machine = f"{environment.created}. {environment.cpu}, {environment.cores} cores, {environment.platform}."
+    load = ", ".join(f"{value:.1f}" for value in found.load) or "unknown"
     software = f"bnbench {environment.bnbench}, Python {environment.python}, {versions}."
     parts = [
         "# The fused kernels, torch's and the memory",
-        f"{machine}\n{software}\nAllocator: {environment.allocator}.",
+        f"{machine}\n{software}\nAllocator: {environment.allocator}. Load before and after: {load}.",
         METHOD,
         "## Targets",
         _table(("", "what", "measured", "target", ""), _targets(found)),
@@ -150,9 +156,13 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _judged(target: Target, what: str, value: float, lowest: float = math.inf) -> tuple[str, ...]:
+def _judged(
+    target: Target, what: str, value: float, lowest: float = math.inf, *, resolved: bool = True
+) -> tuple[str, ...]:
     wanted = f"{target.value:g}" + (f", no shape below {target.floor:g}" if target.floor else "")
     measured = f"{value:.2f}" + (f", lowest {lowest:.2f}" if target.floor else "")
+    if not resolved:
+        return target.name, what, measured, wanted, "not resolved: other work ran on the cores"
     missed = []
     if not value >= target.value:
         missed.append(f"missed by {1 - value / target.value:.0%}")
@@ -161,13 +171,19 @@ def _judged(target: Target, what: str, value: float, lowest: float = math.inf) -
     return target.name, what, measured, wanted, ", ".join(missed) or "met"
 
 
+def _resolved(ratios: Iterable[Interval]) -> bool:
+    """Whether most rows know their ratio to within ``WIDE``."""
+    return statistics.median(ratio.high / ratio.low for ratio in ratios) <= WIDE
+
+
 def _targets(found: Roofline) -> Iterator[tuple[str, ...]]:
     for (dtype, operation, threads), target in RATIO_TARGETS.items():
         rows = [r for r in found.rows if (r.dtype, r.operation, r.threads) == (dtype, operation, threads)]
         if rows:
             ratios = [row.ratios["c_fused"].median for row in rows]
             what = f"c_fused against torch, {dtype}, {OPERATIONS[operation]}, threads: {threads}"
-            yield _judged(target, what, geometric_mean(ratios), min(ratios))
+            resolved = _resolved(row.ratios["c_fused"] for row in rows)
+            yield _judged(target, what, geometric_mean(ratios), min(ratios), resolved=resolved)
     for operation in OPERATIONS:
         single = [r for r in found.rows if (r.dtype, r.operation, r.threads) == ("float32", operation, 1)]
         if single:

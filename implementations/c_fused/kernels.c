@@ -148,7 +148,8 @@ static inline void merge(double seen, double block, double shift_from_origin, do
 #include "channels.inc"
 #include "lines.inc"
 #include "planes.inc"
-#include "batch.inc"
+#include "forward.inc"
+#include "backward.inc"
 #include "grouped.inc"
 #undef T
 #undef NAME
@@ -158,5 +159,6 @@ static inline void merge(double seen, double block, double shift_from_origin, do
 #include "channels.inc"
 #include "lines.inc"
 #include "planes.inc"
-#include "batch.inc"
+#include "forward.inc"
+#include "backward.inc"
 #include "grouped.inc"

@@ -1,9 +1,12 @@
 /* bnbench.implementations.c_fused._c_fused: the kernels as Python functions. */
 #include "binding.h"
 
+#include "parallel.h"
+
 static int module_exec(PyObject *module)
 {
     module_state *state = PyModule_GetState(module);
+    bn_load();
     PyObject *numpy = PyImport_ImportModule("numpy");
     if (numpy == NULL)
         return -1;

@@ -56,6 +56,9 @@ static struct {
     pthread_t helper[MAX_THREADS];
     size_t helpers;          /* started in this process */
     int kept_off;            /* the core that the helpers are kept off; -1: none */
+#ifdef __linux__
+    cpu_set_t cores;         /* that the process might use when the extension was loaded */
+#endif
     size_t invited;          /* helpers that may join this phase */
     bn_phase phase;
 } pool = {.owner = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .kept_off = -1};
@@ -133,14 +136,14 @@ static void keep_off_this_core(void)
 {
 #ifdef __linux__
     const int core = sched_getcpu();
-    cpu_set_t allowed;
-    if (core < 0 || core == pool.kept_off || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+    cpu_set_t others = pool.cores;
+    if (core < 0 || core == pool.kept_off)
         return;
-    CPU_CLR(core, &allowed);
-    if (CPU_COUNT(&allowed) == 0)
+    CPU_CLR(core, &others);
+    if (CPU_COUNT(&others) == 0)
         return;
     for (size_t i = 0; i < pool.helpers; i++)
-        pthread_setaffinity_np(pool.helper[i], sizeof allowed, &allowed);
+        pthread_setaffinity_np(pool.helper[i], sizeof others, &others);
     pool.kept_off = core;
 #endif
 }
@@ -192,6 +195,14 @@ static int run_on_pool(const bn_plan *plan)
 }
 
 #endif
+
+void bn_load(void)
+{
+#if defined(BNBENCH_HAVE_POOL) && defined(__linux__)
+    if (sched_getaffinity(0, sizeof pool.cores, &pool.cores) != 0)
+        CPU_ZERO(&pool.cores);
+#endif
+}
 
 void bn_run(const bn_plan *plan)
 {

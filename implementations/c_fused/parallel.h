@@ -19,4 +19,7 @@ typedef struct {
 
 void bn_run(const bn_plan *plan);
 
+/* Note which cores there are, once, before another library binds the calling thread to one of them. */
+void bn_load(void);
+
 #endif

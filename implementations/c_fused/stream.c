@@ -2,7 +2,9 @@
  * faster than four pieces of it. */
 #include "memory.h"
 
-#define STREAMED_BYTES ((size_t)24 << 20)
+/* Of what is read and written, by one thread and by several, which fill the last cache faster than the memory. */
+#define STREAMED_BY_ONE ((size_t)24 << 20)
+#define STREAMED_BY_MORE ((size_t)40 << 20)
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
@@ -46,7 +48,7 @@ void stream(void *restrict to, const void *restrict from, size_t bytes, const vo
 
 void stream_end(void) { _mm_sfence(); }
 
-int streams(size_t bytes) { return bytes > STREAMED_BYTES; }
+int streams(size_t bytes, size_t threads) { return bytes > (threads > 1 ? STREAMED_BY_MORE : STREAMED_BY_ONE); }
 
 #else
 
@@ -58,9 +60,9 @@ void stream(void *restrict to, const void *restrict from, size_t bytes, const vo
 
 void stream_end(void) {}
 
-int streams(size_t bytes)
+int streams(size_t bytes, size_t threads)
 {
-    (void)bytes;
+    (void)bytes, (void)threads;
     return 0;
 }
 
