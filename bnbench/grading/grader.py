@@ -34,7 +34,8 @@ from bnbench.sandbox.limits import Limits
 from bnbench.sandbox.tiers import require
 from bnbench.sandbox.zygote import SandboxError
 
-LIMITS = Limits()
+LIMITS = Limits(wall=4.0, cpu=2.0)
+"""A right submission answers everything in a tenth of a second; a whole class may consist of infinite loops."""
 LARGEST_C = 1 << 18
 """Bytes of a file in C."""
 REPAIRS = "repairs"
