@@ -20,7 +20,8 @@ from bnbench.diagnose.diagnosis import (
 from bnbench.diagnose.explanation import explain_causes
 from bnbench.diagnose.inquiry import Inquiry, inquire
 from bnbench.diagnose.picture import picture
-from bnbench.diagnose.suspects import Suspect, find_suspects
+from bnbench.diagnose.suspect import Suspect
+from bnbench.diagnose.suspects import find_suspects
 from bnbench.kernels import local_kernel
 
 FORWARD_OUTPUTS = ("y", "running_mean", "running_var")
@@ -129,7 +130,7 @@ def _state_before(submission: Submission, name: str) -> State | None:
     """The state of a function that can't be run; None for one that can."""
     function = next((f for f in submission.source.functions if f.name == name), None)
     if function is None or name not in submission.loaded.namespace:
-        return State.LOST if _line(submission, name) is not None else State.UNIMPLEMENTED
+        return State.LOST if _line(submission, name) is not None else State.ABSENT
     return State.UNIMPLEMENTED if function.unimplemented else None
 
 
@@ -146,7 +147,7 @@ def _has(submission: Submission, layer: Layer) -> bool:
 
 
 def _function(submission: Submission, name: str, state: State, wrong: tuple[str, ...] = ()) -> FunctionState:
-    return FunctionState(name=name, line=_line(submission, name) or 1, state=state, wrong=wrong)
+    return FunctionState(name=name, line=_line(submission, name), state=state, wrong=wrong)
 
 
 def _causes(submission: Submission, layer: Layer) -> tuple[Cause, ...]:

@@ -308,3 +308,33 @@ def test_an_argument_that_is_overwritten_is_a_finding_though_every_answer_is_rig
 
     assert result.returncode == 1
     assert "something is to be mended all the same" in " ".join(result.stdout.split())
+
+
+def test_what_does_not_parse_is_lost_and_what_is_not_there_is_absent(tmp_path):
+    (tmp_path / "layers.py").write_text("def batchnorm_forward(x, g\n")
+    result = debug(tmp_path / "layers.py")
+
+    assert result.returncode == 1
+    assert "absent  batchnorm_backward: not in this file" in result.stdout
+    assert "lost  batchnorm_forward, line 1" in result.stdout
+    assert "Every line" not in result.stdout  # none was run
+
+
+def test_statistics_of_the_other_mode_are_shown_beside_those_that_belong_there(tmp_path):
+    path = tmp_path / "layers.py"
+    path.write_text("""
+import numpy as np
+def batchnorm_forward(x, gamma, beta, bn_param):
+    eps, keep = bn_param.get("eps", 1e-5), bn_param.get("momentum", 0.9)
+    mu, var = x.mean(axis=0), x.var(axis=0)
+    if bn_param["mode"] == "train":
+        bn_param["running_mean"] = keep * bn_param.get("running_mean", 0 * mu) + (1 - keep) * mu
+        bn_param["running_var"] = keep * bn_param.get("running_var", 0 * mu) + (1 - keep) * var
+    return gamma * (x - mu) / np.sqrt(var + eps) + beta, None
+""")
+    [layer] = diagnose_file(path).layers
+    suspect = layer.suspects[0]
+
+    assert (suspect.line, suspect.quantity, suspect.slip) == (5, "mu", "mode")
+    assert all(abs(element.got - element.right) > 0.1 for element in suspect.elements)
+    assert suspect.elements

@@ -22,7 +22,7 @@ from bnbench.diagnose.hints import (
     proposed,
     shown,
 )
-from bnbench.diagnose.suspects import Suspect
+from bnbench.diagnose.suspect import Suspect
 
 WRONG = Path(__file__).parent / "bank" / "wrong"
 FILES = ("half_dropped", "dgamma_not_reduced", "eps_missing_in_test", "beta_subtracted_in_test", "outputs_swapped")

@@ -46,6 +46,7 @@ def of_near_miss(inquiry: Inquiry, point: Point, near: Recognition) -> Suspect:
     site = inquiry.reading.site(point)
     edit = correction(inquiry, [site.line])
     slip = _slip(inquiry, near, edit)
+    belongs = near.quantity if point.elsewhere is None else near.node or near.quantity
     return Suspect(
         function=site.function,
         line=site.line,
@@ -53,11 +54,11 @@ def of_near_miss(inquiry: Inquiry, point: Point, near: Recognition) -> Suspect:
         name=site.name or site.text,
         shows=near.words(),
         quantity=_quantity(inquiry, slip, near.node or belongs_to(near.quantity)),
-        should_be=near.quantity,
+        should_be=belongs,
         slip=slip,
         proof="edited" if edit else "recognized",
         correction=edit,
-        elements=_elements(inquiry, point, inquiry.reading.quantities[0][near.quantity]),
+        elements=_elements(inquiry, point, inquiry.reading.quantities[0][belongs]),
     )
 
 
@@ -131,8 +132,6 @@ def _slip(inquiry: Inquiry, near: Recognition | None, found: Correction | None) 
     """A near miss that hardly anything else produces says it best, then the edit, then any near miss."""
     if set(inquiry.wrong) <= {"running_mean", "running_var"}:
         return Slip.STATE
-    if near is not None and "statistics of the batch" in near.detail:
-        return Slip.MODE
     if near is not None and (near.kind in TELLING or near.slip in (Slip.COUNT, Slip.SIGN)):
         return near.slip
     if found is not None:

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from bnbench.diagnose.cause import Cause
 from bnbench.diagnose.inquiry import Inquiry
 from bnbench.diagnose.points import Point
-from bnbench.diagnose.suspects import Suspect
+from bnbench.diagnose.suspect import Suspect
 from bnbench.report.graph import Graph
 
 Scenario: TypeAlias = Literal["train", "test", "defaults"]
@@ -23,6 +23,8 @@ class State(StrEnum):
     WRONG = "wrong"
     RAISES = "raises"
     UNIMPLEMENTED = "unimplemented"
+    ABSENT = "absent"
+    """The file has no function of this name."""
     LOST = "lost"
     """It stands in the file and could not be loaded."""
     UNTRIED = "untried"
@@ -34,7 +36,8 @@ class FunctionState:
     """One function of the course."""
 
     name: str
-    line: int
+    line: int | None
+    """None where it is absent."""
     state: State
     wrong: tuple[str, ...] = ()
     """The outputs that are wrong, each with the scenario where it is not train mode: ``y (test)``."""

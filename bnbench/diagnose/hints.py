@@ -11,8 +11,9 @@ from fractions import Fraction
 from bnbench.diagnose.cause import QUANTITIES, Cause, Slip
 from bnbench.diagnose.corrections import functions_of
 from bnbench.diagnose.edits import Edit, scope
+from bnbench.diagnose.points import OF_THE_BATCH
 from bnbench.diagnose.steps import STEPS
-from bnbench.diagnose.suspects import Proof, Suspect
+from bnbench.diagnose.suspect import Proof, Suspect
 
 LONGEST = 60
 """Characters of an expression that is quoted within a sentence; a longer one is named by its line."""
@@ -208,6 +209,8 @@ def _order(suspect: Suspect) -> str:
 def _deviation(suspect: Suspect, quoted: str) -> str:
     seen, right = shown(suspect.shows), shown(suspect.should_be)
     slip = SLIPS[suspect.slip] if suspect.slip is not None else UNNAMED
+    if rule := _rule(seen, right):
+        return f"{quoted} is {seen}, {rule}."
     if suspect.quantity == "eps" or not (seen or right):
         return f"{quoted} is not right: {slip}."
     if not seen:
@@ -222,6 +225,13 @@ def _deviation(suspect: Suspect, quoted: str) -> str:
     elif factor and suspect.slip is Slip.COUNT:
         slip = f"a factor {factor} is missing, so a count is wrong"
     return f"{quoted} is {seen}, where {right} belongs: {slip}."
+
+
+def _rule(seen: str, right: str) -> str:
+    """What the paper says against a quantity that is right elsewhere; empty for any other."""
+    if seen.endswith(OF_THE_BATCH):
+        return "and test mode normalizes by the running averages"
+    return "and its divisor must be M" if seen == f"{right} of divisor M-1" else ""
 
 
 def factor_of(seen: str, right: str) -> str:

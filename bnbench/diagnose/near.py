@@ -167,6 +167,8 @@ def slip_of(kind: Kind, detail: str) -> Slip | None:
             return Slip.SIGN
         return Slip.COUNT if any(count in detail for count in COUNTS) else Slip.FACTOR
     if kind == "reduction":
+        if "statistics of the batch" in detail:
+            return Slip.MODE
         return Slip.COUNT if detail in ("sum instead of mean", "mean instead of sum") else Slip.REDUCTION
     if kind == "term":
         factor = detail.removeprefix("with ").split(" x ", maxsplit=1)[0]

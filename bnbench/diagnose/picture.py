@@ -10,7 +10,7 @@ from bnbench.diagnose.inquiry import Inquiry
 from bnbench.diagnose.points import Point
 from bnbench.diagnose.program import AGREEMENT
 from bnbench.diagnose.replays import forms
-from bnbench.diagnose.suspects import Suspect
+from bnbench.diagnose.suspect import Suspect
 from bnbench.report.graph import Edge, Graph, Node, Verdict
 from bnbench.sandbox.child.probe import Site
 

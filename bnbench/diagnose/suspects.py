@@ -23,9 +23,7 @@ from bnbench.diagnose.overwriting import changed_argument, overwriting
 from bnbench.diagnose.points import Point, ancestors
 from bnbench.diagnose.replays import Replayed, deviations, replayed
 from bnbench.diagnose.statements import is_received, passing_lines, statement_on
-from bnbench.diagnose.suspect import Element, Proof, Suspect
-
-__all__ = ["Element", "Proof", "Suspect", "find_suspect", "find_suspects"]
+from bnbench.diagnose.suspect import Suspect
 
 Scenario = TypeVar("Scenario", bound=Hashable)
 

@@ -13,7 +13,8 @@ from bnbench.diagnose.explanation import explain_causes
 from bnbench.diagnose.hints import Hints, cause_hint
 from bnbench.diagnose.hints import hint as line_hint
 from bnbench.diagnose.inquiry import inquire
-from bnbench.diagnose.suspects import Suspect, find_suspect
+from bnbench.diagnose.suspect import Suspect
+from bnbench.diagnose.suspects import find_suspect
 from bnbench.grading.cs231n import Hinter
 from bnbench.grading.model import Item
 from bnbench.grading.rubric import cases_of

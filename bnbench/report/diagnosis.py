@@ -10,7 +10,7 @@ from bnbench.diagnose.cause import Cause
 from bnbench.diagnose.diagnosis import Annotation, Diagnosis, FunctionState, LayerDiagnosis, State
 from bnbench.diagnose.hints import Hints, cause_hint, hint, proof_words, proposed, sentence, shown
 from bnbench.diagnose.steps import STEPS
-from bnbench.diagnose.suspects import Suspect
+from bnbench.diagnose.suspect import Suspect
 from bnbench.report.graph import Graph, Verdict
 from bnbench.report.words import visible
 
@@ -26,6 +26,7 @@ TONES: dict[str, Tone] = {
     "missing": "bad",
     "follows": "odd",
     "unimplemented": "odd",
+    "absent": "odd",
     "untried": "dim",
 }
 """By the word for a function's state."""
@@ -34,6 +35,7 @@ STATES: dict[State, str] = {
     State.RIGHT: "every output is right",
     State.RAISES: "ends with an exception",
     State.UNIMPLEMENTED: "not implemented yet",
+    State.ABSENT: "not in this file",
     State.LOST: "stands in the file, and could not be loaded",
     State.UNTRIED: "not tried: it needs a function that does not run",
 }
@@ -264,7 +266,9 @@ def _lines(source: tuple[str, ...], layer: LayerDiagnosis) -> Iterator[ShownLine
     for annotation in layer.annotations:
         by_line.setdefault(annotation.line, []).append(annotation)
     blamed = {suspect.line for suspect in layer.suspects if suspect.line is not None}
-    heads = {function.line for function in layer.functions}
+    heads = {function.line for function in layer.functions if function.line is not None}
+    if not (by_line or blamed):
+        return
     for number in sorted({*by_line, *blamed, *heads}):
         if number > len(source):
             continue

@@ -23,7 +23,7 @@ from unittest.mock import patch
 
 from bnbench.adapters.cs231n import LAYERS
 from bnbench.debugging import diagnose_file
-from bnbench.diagnose.suspects import Suspect
+from bnbench.diagnose.suspect import Suspect
 
 BANK = Path(__file__).parent
 PLOTTING = {"matplotlib": SimpleNamespace(pyplot=None, cm=None), "matplotlib.pyplot": SimpleNamespace()}
