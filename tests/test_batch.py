@@ -377,7 +377,7 @@ if __name__ == "__main__":
     from distributed import Client, LocalCluster
     out = Path(sys.argv[1])
     options = {"processes": True, "n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with LocalCluster(**options) as cluster, Client(cluster) as client:
+    with LocalCluster(**options) as cluster, Client(cluster, set_as_default=False) as client:
         killer = threading.Thread(target=kill_a_worker, args=(cluster, client, out))
         killer.start()
         work = partial(grade_one, slowly=0.1)

@@ -33,7 +33,7 @@ def grade_on_cluster(jobs: Iterable[Job], work: Work, *, address: str) -> Iterat
         _same_version(client)
         # pure=False: what the scheduler remembers of another run is none of this one's.
         futures = {client.submit(attempt, work, job, pure=False): job for job in jobs}
-        for future in as_completed(futures):  # type: ignore[no-untyped-call]
+        for future in as_completed(futures, loop=client.loop):  # type: ignore[no-untyped-call]
             job = futures.pop(future)
             try:
                 done = future.result()
