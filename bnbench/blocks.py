@@ -53,6 +53,21 @@ def to_blocks(a: npt.NDArray[Scalar], norm: Norm, groups: int = 1) -> npt.NDArra
     return a.reshape(a.shape[0] * count, math.prod(a.shape[1:]) // count)
 
 
+def panels(a: npt.NDArray[Scalar], norm: Norm, groups: int = 1) -> npt.NDArray[Scalar]:
+    """``(N, C, *spatial)`` as ``(P, B, L)``: block b is ``[:, b]``, M = P L, and its position j is ``divmod(j, L)``.
+
+    A view of a contiguous array, whichever norm it is: what is summed block by block is not transposed first.
+
+    >>> x = np.arange(12).reshape(2, 6)
+    >>> panels(x, "batch").shape, panels(x, "layer").shape, panels(x, "group", 3).tolist()[0][0]
+    ((2, 6, 1), (1, 2, 6), [0, 1])
+    """
+    if norm == "batch":
+        return a.reshape(a.shape[0], a.shape[1], math.prod(a.shape[2:]))
+    count = groups_of(a.shape[1], norm, groups)
+    return a.reshape(1, a.shape[0] * count, math.prod(a.shape[1:]) // count)
+
+
 def from_blocks(b: npt.NDArray[Scalar], shape: tuple[int, ...], norm: Norm) -> npt.NDArray[Scalar]:
     """The inverse of :func:`to_blocks`: ``(B, M)`` as an array of this shape."""
     if norm == "batch":

@@ -1,7 +1,7 @@
 """Numeric derivatives of a kernel, with the noise of that very kernel measured beside them.
 
 The loss is <dy, y>, taken per block: ``phi[b] = sum of dy * y over block b``. Everything here has the
-shape ``(B, M)`` of :mod:`bnbench.blocks`. Three ideas carry the file:
+shape ``(P, B, L)`` of :func:`bnbench.blocks.panels`. Three ideas carry the file:
 
 - **A known scale.** Along a unit direction q, the variance of x + t s q is a quadratic in t whose
   nearest complex zero is at |t| >= sqrt(M) (M elements per block, s = sqrt(v + eps)), so a step that
@@ -16,14 +16,14 @@ shape ``(B, M)`` of :mod:`bnbench.blocks`. Three ideas carry the file:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from bnbench.blocks import channel_sum, from_blocks, per_channel, spread, to_blocks
+from bnbench.blocks import channel_sum, panels, per_channel, spread
 from bnbench.kernels import Point, outputs_at
 from bnbench.model import Array, Inputs, Kernel, Outputs
 from bnbench.tolerances import HONEST_NOISE, roundoff
@@ -71,63 +71,68 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Blocked:
-    """Inputs and cotangent in blocks of float64, and the way back to the kernel."""
+    """Inputs and cotangent as :func:`bnbench.blocks.panels` ``(P, B, L)``, and the way back to the kernel."""
 
-    kernel: Kernel
     inputs: Inputs
     x: Array
+    """float64"""
     dy: Array
-    """Weights of the loss."""
-    g: Array
-    """gamma dy."""
+    """Weights of the loss, float64."""
 
-    def blocks(self, a: Array) -> Array:
-        """An array shaped as x, in blocks of float64."""
-        options = self.inputs.options
-        return to_blocks(a.astype(np.float64), options.norm, options.groups)
+    def panels(self, a: Array) -> Array:
+        """An array shaped as x, in panels of float64."""
+        return panels(a.astype(np.float64, copy=False), self.inputs.options.norm, self.inputs.options.groups)
 
-    def rounded(self, x: Array) -> Array:
-        """Blocks in the inputs' dtype."""
-        return x.astype(self.inputs.x.dtype)
+    def moved(self, distance: Array, direction: Array) -> Array:
+        """x moved by a distance for each block, ``(B,)``, along unit directions; panels in the inputs' dtype."""
+        there: Array = self.x + wide(distance) * direction
+        return there.astype(self.inputs.x.dtype, copy=False)
+
+    def difference_error(self, ahead: Outputs, behind: Outputs, dx: Array, direction: Array, step: Array) -> Array:
+        """The central difference of the loss less what dx ``(P, B, L)`` makes of it, ``(B,)``.
+
+        dx is taken along the displacement that was realised after rounding, not the one that was asked for.
+        """
+        realised = self.moved(step, direction).astype(np.float64) - self.moved(-step, direction)
+        return (self.loss(ahead) - self.loss(behind) - _sums(dx * realised)) / (2 * step)
 
     def point(self, x: Array, *dys: Array) -> Point:
-        """What the kernel is to be asked at these (rounded) blocks."""
-        shape, norm = self.inputs.x.shape, self.inputs.options.norm
-        return replace(self.inputs, x=np.ascontiguousarray(from_blocks(x, shape, norm))), dys
-
-    def outputs(self, x: Array, *dys: Array) -> Outputs:
-        """The kernel's outputs at these (rounded) blocks."""
-        inputs, dys = self.point(x, *dys)
-        return self.kernel(inputs, *dys)
+        """What the kernel is to be asked at these panels, which become its own."""
+        return replace(self.inputs, x=x.reshape(self.inputs.x.shape)), dys
 
     def loss(self, outputs: Outputs) -> Array:
         """The loss of every block, ``(B,)``, accumulated in float64."""
-        return _rows(self.dy * self.blocks(outputs.y))
+        return _sums(self.dy * self.panels(outputs.y))
 
 
-def blocked(kernel: Kernel, inputs: Inputs, dy: Array) -> Blocked:
-    """Bring a kernel's inputs into blocks."""
+def blocked(inputs: Inputs, dy: Array) -> Blocked:
+    """Bring a kernel's inputs into panels."""
     norm, groups = inputs.options.norm, inputs.options.groups
-    weights = dy.astype(np.float64)
-    g = per_channel(inputs.gamma.astype(np.float64), dy.ndim) * weights
-    x, wide, g = (to_blocks(a, norm, groups) for a in (inputs.x.astype(np.float64), weights, g))
-    return Blocked(kernel=kernel, inputs=inputs, x=x, dy=wide, g=g)
+    x, weights = (panels(a.astype(np.float64), norm, groups) for a in (inputs.x, dy))
+    return Blocked(inputs=inputs, x=x, dy=weights)
 
 
-def scale_of(inputs: Inputs) -> Scale:
-    """Steps for these inputs, from their dtype, mean and variance."""
+def wide(values: Array) -> Array:
+    """One value for each block, ``(B,)``, as ``(1, B, 1)``."""
+    return values[np.newaxis, :, np.newaxis]
+
+
+def scale_of(inputs: Inputs, levels: int = LEVELS) -> Scale:
+    """Steps for these inputs, from their dtype, mean and variance; for differences of order ``2 levels``."""
     options = inputs.options
-    x = to_blocks(inputs.x.astype(np.float64), options.norm, options.groups)
+    x = panels(inputs.x.astype(np.float64), options.norm, options.groups)
     if options.norm == "batch" and not options.training:
         variance = inputs.running_var.astype(np.float64)
     elif options.norm == "rms":
-        variance = (x**2).mean(1)
+        variance = (x**2).mean((0, 2))
     else:
-        variance = x.var(1)
+        variance = x.var((0, 2))
     sd = np.sqrt(variance + options.eps)
-    kappa = np.maximum(1.0, np.abs(x).max(1) / sd)
+    kappa = np.maximum(1.0, np.maximum(x.max((0, 2)), -x.min((0, 2))) / sd)
     u = roundoff(inputs.x.dtype)
-    step = math.sqrt(x.shape[1]) / 2 * np.minimum(0.5, (u * kappa) ** (1 / 7)) * sd
+    # Truncation grows with the step to the power 2 levels, rounding falls with it.
+    share = np.minimum(0.5, (u * kappa) ** (1 / (2 * levels + 1)))
+    step = math.sqrt(x.shape[0] * x.shape[2]) / 2 * share * sd
     tiny = 1e-5 if u < 1e-10 else 1e-3
     return Scale(sd=sd, kappa=kappa, step=step, spacing=np.maximum(tiny, 64 * u * kappa) * sd)
 
@@ -172,6 +177,24 @@ def noise_level(values: Array) -> Array:
     return np.asarray(result)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Probe:
+    """What is seen along one direction in every block, ``(B,)`` each, in the unit of the derivative."""
+
+    direction: Array
+    """Unit vectors, ``(P, B, L)``."""
+    error: Array
+    """Of the backward, against the extrapolated difference; with its sign."""
+    truncation: Array
+    forward: Array
+    """Standard deviation of the noise of the loss: in the unit of the loss."""
+    backward: Array
+
+    def noise(self, scale: Scale) -> Array:
+        """Of the error: that of the extrapolated difference and that of the backward."""
+        return np.hypot(ROMBERG_GAIN * self.forward / scale.step, self.backward)
+
+
 def directional_deviation(
     kernel: Kernel, inputs: Inputs, dy: Array, rng: np.random.Generator, *, directions: int = 3
 ) -> Deviation:
@@ -180,54 +203,59 @@ def directional_deviation(
     Costs ``13 directions + 1`` forward evaluations whatever the shape: six for the Romberg differences
     and seven for the noise. The deviation with the largest z of all directions is returned.
     """
-    at = blocked(kernel, inputs, dy)
-    scale = scale_of(inputs)
-    u = roundoff(inputs.x.dtype)
-    qs = [rng.standard_normal(at.x.shape) for _ in range(directions)]
-    qs = [q / _norms(q)[:, np.newaxis] for q in qs]
-    steps = [scale.step / 2**level for level in range(LEVELS)]
-
-    def moved(distance: Array, q: Array) -> Array:
-        return at.rounded(at.x + distance[:, np.newaxis] * q)
-
-    def points() -> Iterator[Point]:
-        yield at.point(at.rounded(at.x), dy)
-        for q in qs:
-            for step in steps:
-                yield at.point(moved(step, q))
-                yield at.point(moved(-step, q))
-            for offset in NOISE_OFFSETS:
-                yield at.point(moved(offset * scale.spacing, q), dy)
-
-    outputs = outputs_at(kernel, points())
-    base = next(outputs)
-    dx = at.blocks(base.gradients[0].dx)
-    floor_forward = u / 4 * _norms(at.blocks(base.y) * at.dy)
-    ceiling = HONEST_NOISE * u * scale.kappa * _norms(at.g) / scale.sd
-    errors, truncations, noises = [], [], []
-    for q in qs:
-        estimates = []
-        for step in steps:
-            # The displacement that was realised after rounding, not the one that was asked for.
-            change = _rows(dx * (moved(step, q).astype(np.float64) - moved(-step, q)))
-            estimates.append((at.loss(next(outputs)) - at.loss(next(outputs)) - change) / (2 * step))
-        error, truncation = romberg(estimates)
-
-        around = [next(outputs) for _ in NOISE_OFFSETS]
-        forward = noise_level(np.array([at.loss(p) for p in around]))
-        backward = noise_level(np.array([_rows(at.blocks(p.gradients[0].dx) * q) for p in around]))
-        forward = np.maximum(forward, floor_forward)
-        backward = np.clip(backward, u / 4 * _norms(dx * q), ceiling)
-        errors.append(np.abs(error))
-        truncations.append(truncation)
-        noises.append(np.hypot(ROMBERG_GAIN * forward / scale.step, backward))
-
-    # Every direction meets the same noise: pooled, its estimate has three times the degrees of freedom.
-    noise = np.array(truncations) + np.sqrt((np.array(noises) ** 2).mean(0))
-    every = Deviation(error=np.array(errors), noise=noise)
+    every = deviations(directional_probes(kernel, inputs, dy, rng, directions=directions), scale_of(inputs))
     worst = np.argmax(every.z, axis=0)
     each = np.arange(worst.size)
     return Deviation(error=every.error[worst, each], noise=every.noise[worst, each])
+
+
+def deviations(probes: Iterable[Probe], scale: Scale) -> Deviation:
+    """Error and noise of every direction and block, ``(directions, B)``."""
+    # Taken one by one: a probe holds a direction as large as x.
+    seen = np.array([(np.abs(probe.error), probe.truncation, probe.noise(scale)) for probe in probes])
+    # Every direction meets the same noise: pooled, its estimate has three times the degrees of freedom.
+    return Deviation(error=seen[:, 0], noise=seen[:, 1] + np.sqrt((seen[:, 2] ** 2).mean(0)))
+
+
+def directional_probes(
+    kernel: Kernel, inputs: Inputs, dy: Array, rng: np.random.Generator, *, directions: int
+) -> Iterator[Probe]:
+    """Measure error and noise along random directions: ``13 directions + 1`` forward evaluations."""
+    at = blocked(inputs, dy)
+    scale = scale_of(inputs)
+    base = kernel(inputs, dy)
+    dx = at.panels(base.gradients[0].dx)
+    u = roundoff(inputs.x.dtype)
+    floor = u / 4 * _norms(at.panels(base.y) * at.dy)
+    g = at.panels(per_channel(inputs.gamma.astype(np.float64), dy.ndim) * dy)
+    ceiling = HONEST_NOISE * u * scale.kappa * _norms(g) / scale.sd
+    del base, g
+    steps = [scale.step / 2**level for level in range(LEVELS)]
+
+    def points(q: Array) -> Iterator[Point]:
+        for step in steps:
+            yield at.point(at.moved(step, q))
+            yield at.point(at.moved(-step, q))
+        for offset in NOISE_OFFSETS:
+            yield at.point(at.moved(offset * scale.spacing, q), dy)
+
+    for _ in range(directions):
+        q = rng.standard_normal(at.x.shape)
+        q /= wide(_norms(q))
+        outputs = outputs_at(kernel, points(q))
+        errors = [at.difference_error(next(outputs), next(outputs), dx, q, step) for step in steps]
+        error, truncation = romberg(errors)
+        losses, slopes = [], []
+        for around in outputs:
+            losses.append(at.loss(around))
+            slopes.append(_sums(at.panels(around.gradients[0].dx) * q))
+        yield Probe(
+            direction=q,
+            error=error,
+            truncation=truncation,
+            forward=np.maximum(noise_level(np.array(losses)), floor),
+            backward=np.clip(noise_level(np.array(slopes)), u / 4 * _norms(dx * q), ceiling),
+        )
 
 
 def sample_positions(total: int, rng: np.random.Generator, *, most: int) -> Positions:
@@ -238,30 +266,38 @@ def sample_positions(total: int, rng: np.random.Generator, *, most: int) -> Posi
     return np.sort(np.concatenate([[0], inner, [total - 1]]))
 
 
-def compressed_dx(kernel: Kernel, inputs: Inputs, dy: Array, positions: Positions) -> Array:
+def compressed_dx(kernel: Kernel, inputs: Inputs, dy: Array, positions: Positions, *, levels: int = LEVELS) -> Array:
     """Numeric dx at these positions of every block, ``(B, positions)``, float64.
 
-    Blocks are independent, so one position is moved in all blocks at once: six evaluations per
-    position (Curtis, Powell and Reid, "On the estimation of sparse Jacobian matrices", 1974).
+    Blocks are independent, so one position is moved in all blocks at once: ``2 levels`` evaluations per
+    position (Curtis, Powell and Reid, "On the estimation of sparse Jacobian matrices", 1974). With one level
+    they are the central differences of the courses.
     """
-    at = blocked(kernel, inputs, dy)
-    step = scale_of(inputs).step
-    x = at.rounded(at.x)
+    at = blocked(inputs, dy)
+    step = scale_of(inputs, levels).step
+    x = panels(np.ascontiguousarray(inputs.x), inputs.options.norm, inputs.options.groups)
 
-    def moved(position: int, distance: Array) -> Array:
-        there = x.copy()
-        there[:, position] += distance.astype(x.dtype)
-        return there
+    def steps(row: int, column: int) -> Iterator[tuple[Array, Array]]:
+        """The position in every block, ahead of where it is and behind."""
+        for level in range(levels):
+            distance = (step / 2**level).astype(x.dtype)
+            yield x[row, :, column] + distance, x[row, :, column] - distance
 
-    def pairs(position: int) -> list[tuple[Array, Array]]:
-        return [(moved(position, step / 2**level), moved(position, -step / 2**level)) for level in range(LEVELS)]
+    def points() -> Iterator[Point]:
+        for row, column in places:
+            for pair in steps(row, column):
+                for values in pair:
+                    there = x.copy()
+                    there[row, :, column] = values
+                    yield at.point(there)
 
-    outputs = outputs_at(kernel, (at.point(x) for position in positions for pair in pairs(position) for x in pair))
+    places = [divmod(int(position), x.shape[2]) for position in positions]
+    outputs = outputs_at(kernel, points())
     numeric = []
-    for position in positions:
+    for place in places:
         estimates = []
-        for ahead, behind in pairs(position):
-            realised = ahead[:, position].astype(np.float64) - behind[:, position]
+        for ahead, behind in steps(*place):
+            realised = ahead.astype(np.float64) - behind
             estimates.append((at.loss(next(outputs)) - at.loss(next(outputs))) / realised)
         numeric.append(romberg(estimates)[0])
     return np.array(numeric).T
@@ -273,7 +309,7 @@ def parameter_deviation(kernel: Kernel, inputs: Inputs, dy: Array, name: str) ->
     y is affine in both, so a single step of 1 gives the exact derivative of every channel at once.
     Its noise is measured by moving x a tiny bit.
     """
-    at = blocked(kernel, inputs, dy)
+    at = blocked(inputs, dy)
     scale = scale_of(inputs)
     shape, norm, rank = inputs.x.shape, inputs.options.norm, inputs.x.ndim
     u = roundoff(inputs.x.dtype)
@@ -283,17 +319,17 @@ def parameter_deviation(kernel: Kernel, inputs: Inputs, dy: Array, name: str) ->
     realised = getattr(moved, name).astype(np.float64) - parameter
 
     # Both points move along x together: what does not vanish in differences is the noise.
-    q = at.dy / np.maximum(_norms(at.dy), np.finfo(np.float64).tiny)[:, np.newaxis]
-    xs = [from_blocks(at.rounded(at.x + (o * scale.spacing)[:, np.newaxis] * q), shape, norm) for o in NOISE_OFFSETS]
+    q = at.dy / wide(np.maximum(_norms(at.dy), np.finfo(np.float64).tiny))
 
     def points() -> Iterator[Point]:
-        for x in (*xs, inputs.x):
-            yield replace(moved, x=x), ()
-            yield replace(inputs, x=x), (dy,)
+        for offset in (*NOISE_OFFSETS, None):
+            x = inputs.x if offset is None else at.moved(offset * scale.spacing, q).reshape(shape)
+            yield replace(moved, x=x.copy()), ()
+            yield replace(inputs, x=x.copy()), (dy,)
 
     outputs = outputs_at(kernel, points())
     slopes, sums = [], []
-    for _ in xs:
+    for _ in NOISE_OFFSETS:
         there, here = next(outputs), next(outputs)
         slopes.append(channel_sum(weight * (there.y.astype(np.float64) - here.y)) / realised)
         sums.append(getattr(here.gradients[0], f"d{name}").astype(np.float64))
@@ -318,15 +354,15 @@ def parameter_deviation(kernel: Kernel, inputs: Inputs, dy: Array, name: str) ->
     return Deviation(error=np.abs(got - numeric), noise=np.hypot(forward, backward)), numeric
 
 
-def _rows(a: Array) -> Array:
-    """Sums of the rows of ``(B, M)``."""
-    total: Array = a.sum(1)
+def _sums(a: Array) -> Array:
+    """Sums of the blocks of ``(P, B, L)``: ``(B,)``."""
+    total: Array = a.sum((0, 2))
     return total
 
 
 def _norms(a: Array) -> Array:
-    """2-norms of the rows of ``(B, M)``."""
-    return np.sqrt(_rows(a**2))
+    """2-norms of the blocks of ``(P, B, L)``: ``(B,)``."""
+    return np.sqrt(_sums(a**2))
 
 
 def _channel_norms(a: Array) -> Array:

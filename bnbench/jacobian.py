@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnbench.blocks import from_blocks, per_channel, to_blocks
-from bnbench.differences import LEVELS, ROMBERG_GAIN, blocked, romberg, scale_of
+from bnbench.differences import LEVELS, ROMBERG_GAIN, romberg, scale_of
 from bnbench.model import Array, Inputs, Kernel
 from bnbench.tolerances import roundoff
 
@@ -53,19 +53,27 @@ class Jacobian:
 
 def jacobian(kernel: Kernel, inputs: Inputs) -> Jacobian:
     """Both Jacobians of ``y`` with respect to ``x``: 6 M + 1 forward calls, M cotangents in one of them."""
-    dy = np.zeros_like(inputs.x)
-    at = blocked(kernel, inputs, dy)
     scale = scale_of(inputs)
-    norm, shape = inputs.options.norm, inputs.x.shape
-    count, elements = at.x.shape
-    x = at.rounded(at.x)
+    norm, groups, shape = inputs.options.norm, inputs.options.groups, inputs.x.shape
+
+    def blocks(a: Array) -> Array:
+        return to_blocks(a.astype(np.float64), norm, groups)
+
+    def whole(a: Array) -> Array:
+        return np.ascontiguousarray(from_blocks(a, shape, norm))
+
+    x = to_blocks(inputs.x, norm, groups)
+    count, elements = x.shape
+
+    def y(moved: Array) -> Array:
+        return blocks(kernel(replace(inputs, x=whole(moved))).y)
 
     def moved(position: int, distance: Array) -> Array:
         there = x.copy()
         there[:, position] += distance.astype(x.dtype)
         return there
 
-    gamma = at.blocks(np.broadcast_to(per_channel(inputs.gamma, inputs.x.ndim), shape))
+    gamma = blocks(np.broadcast_to(per_channel(inputs.gamma, inputs.x.ndim), shape))
     unit = np.where(gamma == 0, 1.0, gamma) / scale.sd[:, np.newaxis]
     numeric = np.empty((count, elements, elements))
     truncation = np.zeros(count)
@@ -74,31 +82,30 @@ def jacobian(kernel: Kernel, inputs: Inputs) -> Jacobian:
         for level in range(LEVELS):
             ahead, behind = (moved(position, sign * scale.step / 2**level) for sign in (1, -1))
             realised = ahead[:, position].astype(np.float64) - behind[:, position]
-            change = at.blocks(at.outputs(ahead).y) - at.blocks(at.outputs(behind).y)
-            estimates.append(change / (realised[:, np.newaxis] * unit))
+            estimates.append((y(ahead) - y(behind)) / (realised[:, np.newaxis] * unit))
         numeric[:, :, position], last = romberg(estimates)
         truncation = np.maximum(truncation, last.max(1))
 
     def unit_cotangent(position: int) -> Array:
         one = np.zeros_like(x)
         one[:, position] = 1
-        return np.ascontiguousarray(from_blocks(one, shape, norm))
+        return whole(one)
 
-    gradients = at.outputs(x, *(unit_cotangent(position) for position in range(elements))).gradients
-    analytic = np.stack([at.blocks(g.dx) for g in gradients], axis=1) / unit[:, :, np.newaxis]
+    gradients = kernel(inputs, *(unit_cotangent(position) for position in range(elements))).gradients
+    analytic = np.stack([blocks(g.dx) for g in gradients], axis=1) / unit[:, :, np.newaxis]
 
     if norm == "batch" and not inputs.options.training:
         mean, through = inputs.running_mean.astype(np.float64)[:, np.newaxis], (0, 0)
     elif norm == "rms":
         mean, through = np.zeros((count, 1)), (0, 1)
     else:
-        mean, through = at.x.mean(1, keepdims=True), (1, 1)
+        mean, through = blocks(inputs.x).mean(1, keepdims=True), (1, 1)
     rounding = ROMBERG_GAIN * roundoff(inputs.x.dtype) * scale.kappa * scale.sd / scale.step
     return Jacobian(
         numeric=numeric,
         analytic=analytic,
         gamma=gamma,
-        x_hat=(at.x - mean) / scale.sd[:, np.newaxis],
+        x_hat=(blocks(inputs.x) - mean) / scale.sd[:, np.newaxis],
         through=through,
         noise=rounding + truncation,
     )

@@ -13,6 +13,12 @@ from bnbench.blocks import groups_of
 from bnbench.model import Array, Forward, Gradients, GroupedForward, Inputs, Kernel, Outputs, Vjp
 
 ARGUMENTS = ("x", "gamma", "beta", "running_mean", "running_var")
+RETURNED = ("y", "running_mean", "running_var")
+GRADIENTS = ("dx", "dgamma", "dbeta")
+LARGE = 1 << 16
+"""Bytes of an array from which on copies of it cost more than a few calls."""
+WORD = 8
+"""Bytes of the widest integer of NumPy."""
 Point: TypeAlias = tuple[Inputs, tuple[Array, ...]]
 """Inputs, and the cotangents to go back with."""
 
@@ -27,7 +33,10 @@ class BatchKernel(Protocol):
 
 
 def outputs_at(kernel: Kernel, points: Iterable[Point]) -> Iterator[Outputs]:
-    """The outputs at points none of which depends on another's, in order; raises what the kernel raises."""
+    """The outputs at points none of which depends on another's, in order; raises what the kernel raises.
+
+    Each point's x must be nobody else's, for it may be changed; ``mutated`` and ``overwritten`` may be empty.
+    """
     if isinstance(kernel, BatchKernel):
         return kernel.batch(points)
     return (kernel(inputs, *dys) for inputs, dys in points)
@@ -62,7 +71,7 @@ def _called(forward: Forward | GroupedForward, inputs: Inputs) -> tuple[Array, t
     return y, (inputs.running_mean, inputs.running_var), vjp
 
 
-def local_kernel(forward: Forward | GroupedForward) -> Kernel:
+def local_kernel(forward: Forward | GroupedForward) -> BatchKernel:
     """A kernel over a forward function of this process; running statistics are echoed where there are none.
 
     Every call gets fresh copies of its arguments, so that no implementation can change what the
@@ -73,20 +82,25 @@ def local_kernel(forward: Forward | GroupedForward) -> Kernel:
     The kernel raises whatever the implementation raises, and TypeError for an output that is not
     exactly a NumPy array.
     """
+    return _LocalKernel(forward)
 
-    def kernel(inputs: Inputs, /, *dys: Array, beside: Inputs | None = None) -> Outputs:
+
+class _LocalKernel:
+    def __init__(self, forward: Forward | GroupedForward) -> None:
+        self._forward = forward
+
+    def __call__(self, inputs: Inputs, /, *dys: Array, beside: Inputs | None = None) -> Outputs:
         given = _copies(inputs)
-        y, (running_mean, running_var), vjp = _called(forward, replace(inputs, **given))
-        returned = [_Returned("y", y), _Returned("running_mean", running_mean), _Returned("running_var", running_var)]
+        y, running, vjp = _called(self._forward, replace(inputs, **given))
+        returned = [*map(_Returned, RETURNED, (y, *running))]
         if beside is not None:
-            _called(forward, replace(beside, **_copies(beside)))
+            _called(self._forward, replace(beside, **_copies(beside)))
 
         gradients = []
         mutated = []
         for dy in dys:
             given_dy = _copied(dy, inputs)
-            dx, dgamma, dbeta = vjp(given_dy)
-            returned += [_Returned("dx", dx), _Returned("dgamma", dgamma), _Returned("dbeta", dbeta)]
+            returned += map(_Returned, GRADIENTS, _three(vjp(given_dy)))
             gradients.append(Gradients(*(output.copy for output in returned[-3:])))
             if not same_bits(given_dy, dy):
                 mutated.append("dy")
@@ -101,7 +115,14 @@ def local_kernel(forward: Forward | GroupedForward) -> Kernel:
             overwritten=tuple(dict.fromkeys(output.name for output in returned if output.changed)),
         )
 
-    return kernel
+    def batch(self, points: Iterable[Point], /) -> Iterator[Outputs]:
+        """Without looking for what was mutated or overwritten, which takes longer than a fast forward."""
+        for inputs, dys in points:
+            given: dict[str, Any] = {name: getattr(inputs, name).copy() for name in ARGUMENTS[1:]}
+            y, running, vjp = _called(self._forward, replace(inputs, **given))
+            y, running_mean, running_var = map(_own, RETURNED, (y, *running))
+            gradients = tuple(Gradients(*map(_own, GRADIENTS, _three(vjp(dy.copy())))) for dy in dys)
+            yield Outputs(y=y, running_mean=running_mean, running_var=running_var, gradients=gradients)
 
 
 def refusal(kernel: Kernel, inputs: Inputs) -> str:
@@ -123,7 +144,12 @@ def attempt(kernel: Kernel, inputs: Inputs, /, *dys: Array) -> Outputs | str:
 
 def same_bits(a: Array, b: Array) -> bool:
     """Whether two arrays have the same shape, dtype and bytes; NaN equals itself, 0.0 is not -0.0."""
-    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if a.nbytes >= LARGE and a.dtype.kind == "f" and a.itemsize <= WORD:  # spares two copies of it
+        bits = f"u{a.itemsize}"
+        return bool((a.view(bits) == b.view(bits)).all())
+    return a.tobytes() == b.tobytes()
 
 
 def _copies(inputs: Inputs) -> dict[str, Any]:
@@ -150,15 +176,26 @@ def laid_out_alike(a: Array) -> Array:
     return copy
 
 
+def _three(answer: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    """What a vjp returned. Raises ValueError and TypeError where it is not three values."""
+    dx, dgamma, dbeta = answer
+    return dx, dgamma, dbeta
+
+
+def _own(name: str, output: Array) -> Array:
+    """A copy of an output. Raises TypeError for what is not exactly an array: a subclass could lie about its values."""
+    if type(output) is not np.ndarray:
+        raise TypeError(f"{name} came back as a {type(output).__name__}, expected a NumPy array")
+    return output.copy()
+
+
 class _Returned:
     """An output, and a copy of it as it was when it came."""
 
     def __init__(self, name: str, output: Array) -> None:
-        if type(output) is not np.ndarray:  # a subclass could lie about its values
-            raise TypeError(f"{name} came back as a {type(output).__name__}, expected a NumPy array")
         self.name = name
         self.output = output
-        self.copy = output.copy()
+        self.copy = _own(name, output)
 
     @property
     def changed(self) -> bool:

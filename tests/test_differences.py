@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,7 @@ from bnbench.kernels import local_kernel
 from bnbench.model import Case, Gradients, Outputs
 from bnbench.mutants import forward_of
 from bnbench.reference import normalize
+from bnbench.registry import discover
 
 CONDITIONS = [
     ("float64", mean, sd) for mean, sd in ((0, 1), (12, 5), (1e2, 1), (1e4, 1), (1e6, 1), (0, 1e-3), (0, 1e6))
@@ -99,6 +102,42 @@ def test_the_numeric_dx_agrees_with_the_reference(case):
     exact = to_blocks(normalize(inputs, dy).gradients[0].dx, case.norm, case.groups)
 
     assert np.abs(numeric - exact).max() <= 1e-10 * np.abs(exact).max()
+
+
+def test_one_level_is_the_central_difference_of_the_courses():
+    case = Case(shape=(16, 5), mean=12.0, sd=5.0)
+    inputs, dy = draw(case), draw_cotangent(case)
+    calls = []
+
+    def counted(inputs, *dys):
+        calls.append(1)
+        return normalize(inputs, *dys)
+
+    numeric = compressed_dx(counted, inputs, dy, np.arange(elements(case)), levels=1)
+    exact = to_blocks(normalize(inputs, dy).gradients[0].dx, "batch")
+
+    assert len(calls) == 2 * 16
+    assert 1e-13 < np.abs(numeric - exact).max() / np.abs(exact).max() < 1e-8
+
+
+@pytest.mark.parametrize(
+    "case",
+    [Case(shape=(4096, 16)), Case(shape=(4, 8, 32, 32)), Case(shape=(512, 64), norm="layer")],
+    ids=case_id,
+)
+def test_a_gradient_check_holds_at_most_sixteen_times_x_however_many_directions(case):
+    inputs, dy = draw(case), draw_cotangent(case)
+    name = "numpy_layer_norm" if case.norm == "layer" else "numpy_simplified"
+    kernel = local_kernel(discover().implementations[name].load())
+    peaks = []
+    for directions in (3, 9):
+        tracemalloc.start()
+        directional_deviation(kernel, inputs, dy, np.random.default_rng(0), directions=directions)
+        peaks.append(tracemalloc.get_traced_memory()[1] / inputs.x.nbytes)
+        tracemalloc.stop()
+
+    assert max(peaks) <= 16
+    assert peaks[1] - peaks[0] <= 0.5
 
 
 def test_sampled_positions_include_the_first_and_the_last():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bnbench.cases import draw, draw_cotangent
-from bnbench.kernels import local_kernel, same_bits
+from bnbench.kernels import LARGE, local_kernel, outputs_at, same_bits
 from bnbench.model import Case
 from bnbench.mutants import ALL_MUTANTS, forward_of
 
@@ -100,3 +100,59 @@ def test_an_output_that_is_not_exactly_an_array_is_refused():
 
     with pytest.raises(TypeError, match="y came back as a Liar"):
         local_kernel(lying)(draw(CASE))
+
+
+@pytest.mark.parametrize("elements", [6, LARGE], ids=["compared as bytes", "compared as integers"])
+def test_the_same_bits_are_those_of_nan_too_and_zero_has_two_signs(elements):
+    a = np.full(elements, np.nan)
+    b = a.copy()
+    assert same_bits(a, b)
+
+    a[-1], b[-1] = 0.0, -0.0
+    assert not same_bits(a, b)
+    assert not same_bits(a, a.astype(np.float32))
+    assert same_bits(a[::2], a[::2].copy())
+
+
+def test_many_points_give_what_one_after_the_other_gives():
+    kernel = local_kernel(forward_of())
+    dy = draw_cotangent(CASE)
+    points = [(draw(replace(CASE, seed=seed)), (dy,) * (seed % 3)) for seed in range(4)]
+    together = list(outputs_at(kernel, ((replace(i, x=i.x.copy()), dys) for i, dys in points)))
+
+    for (at, dys), outputs in zip(points, together, strict=True):
+        alone = kernel(at, *dys)
+        assert same_bits(outputs.y, alone.y)
+        assert same_bits(outputs.running_var, alone.running_var)
+        assert len(outputs.gradients) == len(dys)
+        assert all(same_bits(a.dx, b.dx) for a, b in zip(outputs.gradients, alone.gradients, strict=True))
+
+
+@pytest.mark.parametrize("name", ["running_statistics_in_place", "one_buffer_for_every_y"])
+def test_an_implementation_that_writes_where_it_should_not_can_not_change_the_points_that_follow(name):
+    inputs, dy = draw(CASE), draw_cotangent(CASE)
+    given = (inputs.gamma.copy(), inputs.running_mean.copy(), dy.copy())
+    first, second = outputs_at(kernel_of(name), ((replace(inputs, x=inputs.x.copy()), (dy,)) for _ in range(2)))
+
+    assert same_bits(first.y, second.y)
+    assert all(map(same_bits, given, (inputs.gamma, inputs.running_mean, dy)))
+
+
+def test_what_one_point_answers_stays_when_the_next_is_asked():
+    points = [(draw(replace(CASE, seed=seed)), ()) for seed in range(2)]
+    first, second = outputs_at(kernel_of("one_buffer_for_every_y"), points)
+
+    assert not same_bits(first.y, second.y)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_vjp_that_does_not_return_three_gradients_is_no_answer(count):
+    def forward(*arrays, **options):
+        y, running, _ = forward_of()(*arrays, **options)
+        return y, running, lambda dy: (dy,) * count
+
+    kernel = local_kernel(forward)
+    with pytest.raises(ValueError, match="values to unpack"):
+        kernel(draw(CASE), draw_cotangent(CASE))
+    with pytest.raises(ValueError, match="values to unpack"):
+        next(outputs_at(kernel, [(draw(CASE), (draw_cotangent(CASE),))]))

@@ -76,7 +76,7 @@ def eval_rows_do_not_see_each_other(subject: Subject, case: Case) -> Iterator[Co
     """
     inputs = draw(case)
     together = subject.kernel(inputs).y
-    rows = (replace(inputs, x=inputs.x[row : row + 1]) for row in range(case.shape[0]))
+    rows = (replace(inputs, x=inputs.x[row : row + 1].copy()) for row in range(case.shape[0]))
     alone = np.concatenate([outputs.y for outputs in outputs_at(subject.kernel, ((row, ()) for row in rows))])
     unit = np.spacing(np.maximum(np.abs(together), np.abs(per_channel(inputs.beta, together.ndim))))
     yield compare("y of rows alone", alone, together, unit, FEW_ULPS)
