@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from bnbench.console import refuse, say
+from bnbench import completion
+from bnbench.cli_app import App
+from bnbench.cli_options import Json
+from bnbench.console import emit, named_table, progress, refuse, say, show, suggestion
 
 if TYPE_CHECKING:
     from bnbench.grading.model import Assignment
 
-app = typer.Typer(no_args_is_help=True)
+app = App(no_args_is_help=True)
 
-Named = Annotated[str, typer.Argument(metavar="NAME|FILE", help="One that comes with bnbench, or a TOML file.")]
+NameOrFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|FILE",
+        help="One that comes with bnbench, or a TOML file.",
+        autocompletion=completion.assignments,
+    ),
+]
 
 
 class NamedAssignment(NamedTuple):
@@ -34,8 +43,7 @@ def assignment_named(name: str) -> NamedAssignment:
         return NamedAssignment(read_assignment(text), text)
     file = Path(name)
     if not file.is_file():
-        near = difflib.get_close_matches(name, SHIPPED, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(SHIPPED)}"
+        hint = suggestion(SHIPPED, name)
         refuse(f"{name!r} is neither a file nor an assignment that comes with bnbench; {hint}")
     try:
         text = file.read_text(encoding="utf-8")
@@ -48,30 +56,38 @@ def assignment_named(name: str) -> NamedAssignment:
 
 
 @app.command("list")
-def list_() -> None:
+def list_(*, json: Json = False) -> None:
     """List the assignments that come with bnbench.
 
     Example: bnbench assignment list
     """
+    from bnbench.answers import Assignments, Named
     from bnbench.grading.assignment import SHIPPED
 
-    for name in SHIPPED:
-        assignment = assignment_named(name).assignment
-        typer.echo(f"{name:<22}{assignment.points:>4} points  {assignment.title} ({', '.join(assignment.files)})")
+    shipped = [assignment_named(name).assignment for name in SHIPPED]
+    named = tuple(
+        Named(name=each.name, about=f"{each.points} points: {each.title} ({', '.join(each.files)})") for each in shipped
+    )
+    if json:
+        emit("bnbench.assignments/1", Assignments(assignments=named))
+    else:
+        show(named_table("assignment", named))
 
 
-@app.command()
-def show(name: Named) -> None:
+@app.command("show")
+def show_(name: NameOrFile, *, json: Json = False) -> None:
     """Show an assignment: its items, points and checks, and what lateness costs.
 
     Example: bnbench assignment show cs231n-batchnorm
     """
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     assignment = assignment_named(name).assignment
+    if json:
+        emit("bnbench.assignment/1", assignment)
+        return
     table = Table("item", "what", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("function", overflow="fold")
     table.add_column("checks")
@@ -88,18 +104,17 @@ def show(name: Named) -> None:
         )
         table.add_row(*map(Text, cells), str(item.points))
     table.add_row("", "", "", "", "", str(assignment.points), style="bold")
-    console = Console()
-    console.print(Text(f"{assignment.title} ({assignment.name}): {' or '.join(assignment.files)}", style="bold"))
-    console.print(table, crop=False)
+    show(Text(f"{assignment.title} ({assignment.name}): {' or '.join(assignment.files)}", style="bold"))
+    show(table)
     late = assignment.late
     slip = f", {late.slip_days} slip days" if late.slip_days else ""
     end = f", nothing after {late.latest_days} days" if late.latest_days is not None else ""
     due = assignment.due or "no due date"
-    console.print(Text(f"due: {due}; late: {late.percent_per_day:g} % a day{slip}{end}; hints: {assignment.hints}"))
+    show(f"due: {due}; late: {late.percent_per_day:g} % a day{slip}{end}; hints: {assignment.hints}")
 
 
 @app.command()
-def lint(name: Named) -> None:
+def lint(name: NameOrFile, *, json: Json = False) -> None:
     """Try every item on submissions that deserve nothing: zeros, the input, NaN, layers that lack a part.
 
     Exit code 1 when an item gives points to one of them, or refuses a right one.
@@ -107,20 +122,28 @@ def lint(name: Named) -> None:
     Example: bnbench assignment lint mine.toml
     """
     from bnbench.grading.lint import lint as complaints_of
+    from bnbench.report.words import visible as text
 
     assignment = assignment_named(name).assignment
-    complaints = complaints_of(assignment)
-    for complaint in complaints:
-        typer.echo(f"item {complaint.item}: {complaint.sentence}" if complaint.item else complaint.sentence)
-    if not complaints:
-        typer.echo(f"{assignment.name}: {len(assignment.items)} items, none gives points for nothing")
+    with progress() as shown:
+        complaints = complaints_of(assignment, lambda done, total, doing: shown("lint", done, total, text(doing)))
+    if json:
+        emit("bnbench.lint/1", {"assignment": assignment.name, "complaints": complaints})
+    else:
+        for complaint in complaints:
+            show(f"item {complaint.item}: {complaint.sentence}" if complaint.item else complaint.sentence)
+        if not complaints:
+            show(f"{assignment.name}: {len(assignment.items)} items, none gives points for nothing")
     raise typer.Exit(1 if complaints else 0)
 
 
 @app.command()
 def new(
     like: Annotated[
-        str, typer.Argument(metavar="[NAME|FILE]", help="The assignment to begin from.")
+        str,
+        typer.Argument(
+            metavar="[NAME|FILE]", help="The assignment to begin from.", autocompletion=completion.assignments
+        ),
     ] = "cs231n-batchnorm",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; printed if none.")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bnbench.console import discover, one_of, refuse, say
+from bnbench.cli_options import Json
+from bnbench.console import discover, one_of, refuse, say, show, status, write_file
 
 if TYPE_CHECKING:
     from bnbench.diagnose.hints import Hints
@@ -40,8 +39,7 @@ def debug(
     graph: Annotated[Path | None, typer.Option(metavar="OUT", help="Also draw the run of one layer, as SVG.")] = None,
     *,
     no_hints: Annotated[bool, typer.Option("--no-hints", help="Tell only which functions are right.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing; the exit code tells.")] = False,
+    json: Json = False,
 ) -> None:
     """Say what is wrong with a layer, on which line, and why, with a correction where one was proven.
 
@@ -61,7 +59,7 @@ def debug(
     if graph is not None and level not in (Hints.WHERE, Hints.HOW):
         refuse("--graph shows which line is wrong; use it with --hints where or how")
     _check(file)
-    shown = _show(file, level, layer, quiet=quiet)
+    shown = _show(file, level, layer)
     if graph is not None:
         _write(graph, _drawing(shown))
     if html is not None:
@@ -70,12 +68,10 @@ def debug(
         _write(markdown, diagnosis_markdown(shown))
     if json:
         typer.echo(diagnosis_json(shown), nl=False)
-    elif not quiet:
-        from rich.console import Console
-
+    else:
         from bnbench.report.diagnosis_terminal import diagnosis_summary
 
-        Console().print(diagnosis_summary(shown), crop=False)
+        show(diagnosis_summary(shown))
     raise typer.Exit(0 if shown.right else 1)
 
 
@@ -88,8 +84,8 @@ def _check(file: Path) -> None:
         refuse(f"{_name(file)}: the name ends in neither .py, .ipynb nor .c; expected {LAYER_FILES}")
 
 
-def _show(file: Path, level: Hints, layer: str | None, *, quiet: bool) -> ShownDiagnosis:
-    with _telling(quiet=quiet) as tell:
+def _show(file: Path, level: Hints, layer: str | None) -> ShownDiagnosis:
+    with status("read the file") as tell:
         try:
             if file.suffix == ".c":
                 if layer is not None:
@@ -183,24 +179,8 @@ def _drawing(shown: ShownDiagnosis) -> str:
 
 
 def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        refuse(f"{_name(file)}: can't write there ({error.strerror}); choose another file")
+    write_file(file, text)
     say(f"Written: {_name(file)}")
-
-
-@contextmanager
-def _telling(*, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """What is being done, on a terminal's stderr, for as long as it takes."""
-    from rich.console import Console
-    from rich.markup import escape
-
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    with Console(stderr=True).status("read the file") as status:
-        yield lambda doing: status.update(escape(doing))
 
 
 def _name(file: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_
 import os
 from collections.abc import Collection
 from functools import partial
@@ -14,6 +13,7 @@ import typer
 from bnbench.cli_assignment import assignment_named
 from bnbench.cli_grading import (
     EPOCH,
+    GRADES,
     OWED,
     AfterDue,
     AssignmentName,
@@ -22,7 +22,6 @@ from bnbench.cli_grading import (
     Diagnose,
     Epoch,
     Gradescope,
-    Quiet,
     SecretFile,
     counting,
     grade_alone,
@@ -33,7 +32,8 @@ from bnbench.cli_grading import (
     text,
 )
 from bnbench.cli_isolation import Tier, confined, sentence
-from bnbench.console import prepare, refuse, say
+from bnbench.cli_options import Json
+from bnbench.console import emit, prepare, refuse, say, show
 
 if TYPE_CHECKING:
     from bnbench.grading.intake import Handed
@@ -86,8 +86,7 @@ def grade(
     diagnose: Diagnose = True,
     gradescope: Gradescope = False,
     after_due: AfterDue = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the grades as JSON.")] = False,
-    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Grade a class into a folder, or show one submission as its student sees it.
 
@@ -107,7 +106,7 @@ def grade(
             chosen = _assigned(assignment).assignment
             alone = (_alone(submissions, chosen),)
             plan = Plan(chosen, epoch or EPOCH, alone, (), confined(require_isolation))
-            _show_one(plan, secret_file, diagnose=diagnose, after_due=after_due, json=json, quiet=quiet)
+            _show_one(plan, secret_file, diagnose=diagnose, after_due=after_due, json=json)
         chosen, epoch_of_class = _assigned(assignment, out)
         class_ = _collect(submissions, chosen)
         reports = read_reports(chosen, canvas, canvas_column, gradescope=gradescope, after_due=after_due)
@@ -127,9 +126,8 @@ def grade(
             resume=resume,
             regrade=regrade,
             only=_chosen_students(out, only),
-            quiet=quiet or json,
         )
-    _finish(result, out, json=json, quiet=quiet)
+    _finish(result, out, json=json)
 
 
 class _Assigned(NamedTuple):
@@ -217,7 +215,6 @@ def _grade_class(
     resume: bool,
     regrade: str | None,
     only: tuple[str, ...],
-    quiet: bool,
 ) -> ClassResult:
     from bnbench.grading.batch import grade_class
     from bnbench.grading.grader import grade_one
@@ -226,9 +223,8 @@ def _grade_class(
     from bnbench.grading.sets import applied_set, set_names
 
     secret = course_secret(out, secret_file)
-    if not quiet:
-        _say_isolation(plan.isolation)
-    with counting(quiet=quiet) as counted:
+    _say_isolation(plan.isolation)
+    with counting() as counted:
         result = grade_class(
             plan.handed,
             plan.assignment,
@@ -247,14 +243,9 @@ def _grade_class(
     return publish_reports(out, reports) if applied_set(out) == set_names(out)[-1] else result
 
 
-def _show_one(
-    plan: Plan, secret_file: Path | None, *, diagnose: bool, after_due: bool, json: bool, quiet: bool
-) -> NoReturn:
-    from rich.console import Console
-
+def _show_one(plan: Plan, secret_file: Path | None, *, diagnose: bool, after_due: bool, json: bool) -> NoReturn:
     from bnbench.grading import student
     from bnbench.grading.grader import grade_one
-    from bnbench.grading.journal import plain
     from bnbench.grading.secret import PUBLIC, read_secret
 
     secret = read_secret(secret_file) if secret_file else PUBLIC
@@ -269,20 +260,20 @@ def _show_one(
     )
     graded = grade_alone(work, handed.data, handed.source_name)
     if json:
-        typer.echo(json_.dumps(plain(graded), indent=1))
-    elif not quiet:
+        emit(graded.schema, graded)
+    else:
         if plan.isolation.warning:
             say(plan.isolation.warning)
-        Console().print(student.terminal(graded, after_due=after_due), crop=False)
+        show(student.terminal(graded, after_due=after_due))
     raise typer.Exit(OWED if graded.points is None else 0)
 
 
-def _finish(result: ClassResult, out: Path, *, json: bool, quiet: bool) -> NoReturn:
+def _finish(result: ClassResult, out: Path, *, json: bool) -> NoReturn:
     from bnbench.grading.roster import Standing
 
     if json:
-        typer.echo(json_.dumps(grades_json(result), indent=1))
-    elif not quiet:
+        emit(GRADES, grades_json(result))
+    else:
         tell(result, out)
     raise typer.Exit(OWED if result.count(Standing.GRADER_ERROR) else 0)
 

@@ -8,21 +8,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bnbench import completion
+from bnbench.cli_app import App
 from bnbench.cli_assignment import assignment_named
 from bnbench.cli_grading import EPOCH, OWED, Diagnose, Epoch, SecretFile, grade_alone, refusing, text
 from bnbench.cli_isolation import Tier, confined, sentence
-from bnbench.console import say
+from bnbench.cli_options import Json
+from bnbench.console import emit, say, show
 
 if TYPE_CHECKING:
     from bnbench.grading.model import Assignment, Grade
 
-app = typer.Typer(no_args_is_help=True)
+app = App(no_args_is_help=True)
 
 
 @app.command()
 def build(
     assignment: Annotated[
-        str, typer.Option("--assignment", "-a", metavar="NAME|FILE", help="See bnbench assignment list.")
+        str,
+        typer.Option(
+            "--assignment",
+            "-a",
+            metavar="NAME|FILE",
+            help="See bnbench assignment list.",
+            autocompletion=completion.assignments,
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="ZIP", help="What to upload.")] = Path(
         "autograder.zip"
@@ -36,6 +46,7 @@ def build(
     *,
     require_isolation: Tier = None,
     diagnose: Diagnose = True,
+    json: Json = False,
 ) -> None:
     """Make the autograder.zip of an assignment. It holds the secret: keep it to yourself.
 
@@ -57,7 +68,10 @@ def build(
         secret = read_secret(secret_file) if secret_file else new_secret()
         write_whole(output, build_autograder(chosen.text, secret, options, found))
         output.chmod(0o600)
-    say(f"Written: {output}, {output.stat().st_size >> 10} KiB; upload it under Configure Autograder")
+    size = output.stat().st_size
+    if json:
+        emit("bnbench.autograder/1", {"file": str(output), "bytes": size})
+    say(f"Written: {output}, {size >> 10} KiB; upload it under Configure Autograder")
 
 
 @app.command()
@@ -67,6 +81,7 @@ def run(
     *,
     require_isolation: Tier = None,
     diagnose: Diagnose = True,
+    json: Json = False,
 ) -> None:
     """Grade the submission in Gradescope's tree; run_autograder does this. No results.json where there is no grade.
 
@@ -89,10 +104,14 @@ def run(
 
         graded = run_autograder(root, grade, epoch=epoch or EPOCH)
     # Gradescope shows what is printed to the staff alone.
-    typer.echo(sentence(isolation))
-    for result in graded.grade.results:
-        typer.echo(text(f"{result.number} {result.outcome} {result.points}/{result.max_points} {result.what}"))
+    if json:
+        emit(graded.grade.schema, graded.grade)
+    else:
+        show(sentence(isolation))
+        for result in graded.grade.results:
+            show(text(f"{result.number} {result.outcome} {result.points}/{result.max_points} {result.what}"))
     if graded.points is None:
         say("the grader failed on some items: no results.json is written")
         raise typer.Exit(OWED)
-    typer.echo(f"{graded.points:g} of {graded.grade.max_points} points {text(graded.note)}".rstrip())
+    if not json:
+        show(f"{graded.points:g} of {graded.grade.max_points} points {text(graded.note)}".rstrip())

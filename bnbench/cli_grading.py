@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from bnbench.console import refuse
+from bnbench import completion
+from bnbench.console import INTERRUPTED, LOUDNESS, Loudness, fail, line, refuse, show
 
 if TYPE_CHECKING:
     from bnbench.grading.batch import Progress
@@ -21,13 +22,20 @@ if TYPE_CHECKING:
 EPOCH = "1"
 OWED = 3
 """Exit code while the grader owes a grade."""
-INTERRUPTED = 130
+GRADES = "bnbench.grades/1"
+"""The schema of a class as JSON."""
 SHOWN = 10
 """How many students of one kind of trouble are named."""
 
 AssignmentName = Annotated[
     str | None,
-    typer.Option("--assignment", "-a", metavar="NAME|FILE", help="See bnbench assignment list; once for a class."),
+    typer.Option(
+        "--assignment",
+        "-a",
+        metavar="NAME|FILE",
+        help="See bnbench assignment list; once for a class.",
+        autocompletion=completion.assignments,
+    ),
 ]
 Canvas = Annotated[
     Path | None, typer.Option(metavar="EXPORT.csv", help="A gradebook exported by Canvas: canvas.csv is it, filled.")
@@ -45,7 +53,6 @@ SecretFile = Annotated[
     typer.Option(metavar="FILE", help="From which all data are drawn; a class without one gets its own, in OUT."),
 ]
 Epoch = Annotated[str | None, typer.Option(metavar="TEXT", help="Another one draws other data.", show_default=EPOCH)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 
 
 @contextmanager
@@ -98,8 +105,7 @@ def grade_alone(work: Work, data: bytes, name: str) -> Grade:
 
 def end(message: str, code: int) -> NoReturn:
     """End with this code."""
-    typer.secho(f"Error: {text(message)}", err=True, fg=typer.colors.RED)
-    raise typer.Exit(code)
+    fail(text(message), code)
 
 
 def read_reports(
@@ -129,7 +135,6 @@ def grades_json(result: ClassResult) -> dict[str, Any]:
     from bnbench.grading.journal import plain
 
     return {
-        "schema": "bnbench.grades/1",
         "assignment": plain(result.assignment.name),
         "assignment_digest": result.assignment.digest,
         "bnbench": result.bnbench,
@@ -144,31 +149,31 @@ def tell(result: ClassResult, out: Path) -> None:
     from bnbench.grading.roster import Standing
     from bnbench.grading.sets import applied_set, set_names
 
-    typer.echo(result.summary)
+    show(result.summary)
     for standing in (Standing.GRADER_ERROR, Standing.MISSING_FILE):
         rows = [row for row in result.rows if row.standing is standing]
         for row in rows[:SHOWN]:
-            typer.echo(f"  {text(row.student.username)}: {text(row.note)}")
+            show(f"  {text(row.student.username)}: {text(row.note)}")
         if len(rows) > SHOWN:
-            typer.echo(f"  and {len(rows) - SHOWN} more: see grades.csv")
+            show(f"  and {len(rows) - SHOWN} more: see grades.csv")
     for remark in result.remarks:
-        typer.echo(f"  {text(remark)}")
+        show(f"  {text(remark)}")
     newest, counts = set_names(out)[-1], applied_set(out)
     if newest == counts:
-        typer.echo(f"Reports: {out / 'class.html'}, grades.csv, feedback/ and more")
+        line(f"Reports: {out / 'class.html'}, grades.csv, feedback/ and more")
     else:
-        typer.echo(f"Set {newest} does not count yet. Compare: bnbench regrade diff {out} {counts} {newest}")
-        typer.echo(f"Then: bnbench regrade apply {out} {newest}, or discard instead of apply")
+        line(f"Set {newest} does not count yet. Compare: bnbench regrade diff {out} {counts} {newest}")
+        line(f"Then: bnbench regrade apply {out} {newest}, or discard instead of apply")
 
 
 @contextmanager
-def counting(*, quiet: bool) -> Iterator[Progress]:
+def counting() -> Iterator[Progress]:
     """How many are graded, how fast, and the time left: a bar on a terminal, elsewhere a line for every tenth."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Display
 
-    console = Console(stderr=True, quiet=quiet)
+    console = Console(stderr=True, quiet=LOUDNESS.get() is Loudness.QUIET)
     rate, name = TextColumn("{task.fields[rate]}"), TextColumn("{task.description}", markup=False)
     columns = (TextColumn("grade"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn(), name)
     with Display(*columns, console=console, transient=True, disable=not console.is_terminal) as display:

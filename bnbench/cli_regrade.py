@@ -7,34 +7,48 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bnbench.cli_app import App
 from bnbench.cli_assignment import assignment_named
-from bnbench.cli_grading import AfterDue, Canvas, CanvasColumn, Gradescope, read_reports, refusing, tell, text
+from bnbench.cli_grading import (
+    GRADES,
+    AfterDue,
+    Canvas,
+    CanvasColumn,
+    Gradescope,
+    grades_json,
+    read_reports,
+    refusing,
+    tell,
+    text,
+)
+from bnbench.cli_options import Json
+from bnbench.console import emit, show
 
 if TYPE_CHECKING:
-    from bnbench.grading.results import Change
+    from bnbench.answers import GradeSets
+    from bnbench.grading.results import Change, ClassResult
 
-app = typer.Typer(no_args_is_help=True)
+app = App(no_args_is_help=True)
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder of a graded class.")]
 SetName = Annotated[str, typer.Argument(metavar="SET", help="Its number: see bnbench regrade list.")]
 
 
 @app.command("list")
-def list_(out: Out) -> None:
+def list_(out: Out, *, json: Json = False) -> None:
     """List the sets of a class, and which of them counts.
 
     Example: bnbench regrade list grades/
     """
-    from bnbench.grading.batch import result_of
-    from bnbench.grading.sets import DISCARDED, applied_set, folder_of, read_set, set_names
-
     with refusing():
-        for name in _existing(out, set_names(out)):
-            record = read_set(out, name)
-            discarded = (folder_of(out, name) / DISCARDED).exists()
-            state = "counts" if name == applied_set(out) else "discarded" if discarded else ""
-            what = f": {text(record.reason)}" if record.reason else ""
-            typer.echo(f"{name:>3} {state:<10}{result_of(out, name).summary}{what}")
+        sets = _sets(out)
+    if json:
+        emit("bnbench.sets/1", sets)
+        return
+    for each in sets.sets:
+        state = "counts" if each.counts else "discarded" if each.discarded else ""
+        what = f": {text(each.reason)}" if each.reason else ""
+        show(f"{each.name:>3} {state:<10}{each.summary}{what}")
 
 
 @app.command()
@@ -42,6 +56,8 @@ def diff(
     out: Out,
     before: Annotated[str, typer.Argument(metavar="A", help="The set that counts, if none.", show_default=False)] = "",
     after: Annotated[str, typer.Argument(metavar="B", help="The newest set, if none.", show_default=False)] = "",
+    *,
+    json: Json = False,
 ) -> None:
     """List everything that two sets say differently: standings and points first, then items.
 
@@ -55,12 +71,13 @@ def diff(
         newest = _existing(out, set_names(out))[-1]
         before, after = before or applied_set(out) or newest, after or newest
         changes = results.diff(result_of(out, before), result_of(out, after))
+    if json:
+        emit("bnbench.regrade/1", {"before": before, "after": after, "changes": changes})
+        return
     for change in changes:
-        typer.echo(_line(change))
+        show(_line(change))
     count = results.changed_points(changes)
-    typer.echo(
-        f"{count} student{'s'[: count != 1]} with another standing or other points, from set {before} to {after}"
-    )
+    show(f"{count} student{'s'[: count != 1]} with another standing or other points, from set {before} to {after}")
 
 
 @app.command()
@@ -72,6 +89,7 @@ def apply(
     *,
     gradescope: Gradescope = False,
     after_due: AfterDue = False,
+    json: Json = False,
 ) -> None:
     """Let a set count, and write the reports of it.
 
@@ -85,11 +103,11 @@ def apply(
         reports = read_reports(assignment, canvas, canvas_column, gradescope=gradescope, after_due=after_due)
         apply_set(out, name)
         result = publish_reports(out, reports)
-    tell(result, out)
+    _tell(result, out, json=json)
 
 
 @app.command()
-def discard(out: Out, name: SetName) -> None:
+def discard(out: Out, name: SetName, *, json: Json = False) -> None:
     """Mark a set so that it can't be applied; its grades stay on record.
 
     Example: bnbench regrade discard grades/ 2
@@ -98,7 +116,11 @@ def discard(out: Out, name: SetName) -> None:
 
     with refusing():
         discard_set(out, name)
-    typer.echo(f"Set {text(name)} is discarded")
+        sets = _sets(out)
+    if json:
+        emit("bnbench.sets/1", sets)
+    else:
+        show(f"Set {text(name)} is discarded")
 
 
 @app.command()
@@ -113,6 +135,7 @@ def publish(
     *,
     gradescope: Gradescope = False,
     after_due: AfterDue = False,
+    json: Json = False,
 ) -> None:
     """Write the reports again, with today's overrides.csv, extensions.csv and late policy. Nothing is run.
 
@@ -128,7 +151,35 @@ def publish(
         if lateness is not None:
             set_lateness(out, name, assignment_named(lateness).assignment)
         result = publish_reports(out, reports)
-    tell(result, out)
+    _tell(result, out, json=json)
+
+
+def _tell(result: ClassResult, out: Path, *, json: bool) -> None:
+    if json:
+        emit(GRADES, grades_json(result))
+    else:
+        tell(result, out)
+
+
+def _sets(out: Path) -> GradeSets:
+    """Every set of a class. Raises SetError."""
+    from bnbench.answers import GradeSet, GradeSets
+    from bnbench.grading.batch import result_of
+    from bnbench.grading.sets import DISCARDED, applied_set, folder_of, read_set, set_names
+
+    applied = applied_set(out)
+    return GradeSets(
+        sets=tuple(
+            GradeSet(
+                name=name,
+                counts=name == applied,
+                discarded=(folder_of(out, name) / DISCARDED).exists(),
+                summary=result_of(out, name).summary,
+                reason=read_set(out, name).reason,
+            )
+            for name in _existing(out, set_names(out))
+        )
+    )
 
 
 def _existing(out: Path, names: tuple[str, ...]) -> tuple[str, ...]:

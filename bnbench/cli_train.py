@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bnbench.console import Plugins, discover, one_of, prepare, progress, refuse, say
+from bnbench import completion
+from bnbench.cli_options import Json, Plugins
+from bnbench.console import (
+    discover,
+    emit,
+    keeping,
+    named_table,
+    one_of,
+    prepare,
+    progress,
+    refuse,
+    say,
+    show,
+    write_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,12 +34,18 @@ REPORTS = Path("reports/train")
 
 
 def train(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="An experiment, see --list.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="An experiment, see --list.", autocompletion=completion.experiments),
+    ] = None,
     plugin: Plugins = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help=f"Where; {REPORTS}/NAME by default.")
     ] = None,
-    implementation: Annotated[str, typer.Option(metavar="NAME", help="The batch norm inside.")] = "numpy_staged",
+    implementation: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="The batch norm inside.", autocompletion=completion.implementations),
+    ] = "numpy_staged",
     data: Annotated[
         str,
         typer.Option(metavar="digits|DIR", help="scikit-learn's digits, or a folder with CIFAR-10, python version."),
@@ -41,10 +60,7 @@ def train(
     *,
     list_: Annotated[bool, typer.Option("--list", help="List the experiments.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run of this was.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a summary.")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print nothing but errors; the exit code tells.")
-    ] = False,
+    json: Json = False,
 ) -> None:
     """Train networks with and without normalization, with any implementation inside.
 
@@ -57,8 +73,13 @@ def train(
     from bnbench.training.session import EXPERIMENTS
 
     if list_ or name is None:
-        for known in EXPERIMENTS.values():
-            typer.echo(f"{known.name:<16}  {known.question}")
+        from bnbench.answers import Experiments, Named
+
+        known = tuple(Named(name=each.name, about=each.question) for each in EXPERIMENTS.values())
+        if json:
+            emit("bnbench.experiments/1", Experiments(experiments=known))
+        else:
+            show(named_table("experiment", known))
         raise typer.Exit(0 if list_ else 2)
     experiment = one_of(EXPERIMENTS, name, "experiment")
     folder = output or REPORTS / experiment.name
@@ -66,8 +87,9 @@ def train(
     images = _data(data)
     setting = _setting(experiment, inside, implementation, seeds, steps, patience)
     prepare(folder)
-    report = _perform(experiment, setting, images, inside, folder, resume=resume, quiet=quiet or json)
-    _finish(report, folder, json=json, quiet=quiet)
+    with keeping("finished runs are kept: go on with --resume"):
+        report = _perform(experiment, setting, images, inside, folder, resume=resume)
+    _finish(report, folder, json=json)
 
 
 def _loadable(plugin: list[Path] | None, implementation: str) -> Mapping[str, Implementation]:
@@ -79,7 +101,8 @@ def _loadable(plugin: list[Path] | None, implementation: str) -> Mapping[str, Im
             refuse(reason)
     if registry.implementations[implementation].capabilities.norm != "batch":
         refuse(f"{implementation} is no batch norm; see bnbench list")
-    return {name: each for name, each in registry.implementations.items() if not registry.missing(each)}
+    chosen = (*registry.select(()), registry.implementations[implementation])
+    return {each.name: each for each in chosen if not registry.missing(each)}
 
 
 def _data(text: str) -> Data:
@@ -123,7 +146,6 @@ def _perform(
     folder: Path,
     *,
     resume: bool,
-    quiet: bool,
 ) -> TrainingReport:
     import torch  # noqa: F401 - loaded before settle_process, which tells loaded libraries how many threads to use
 
@@ -135,7 +157,7 @@ def _perform(
         shutil.rmtree(checkpoints, ignore_errors=True)
     checkpoints.mkdir(exist_ok=True)
     allocator = settle_process()
-    with progress(quiet=quiet) as shown:
+    with progress() as shown:
         try:
             report = perform(experiment, setting, data, inside, environment(allocator), shown, checkpoints=checkpoints)
         except ValueError as error:
@@ -143,22 +165,18 @@ def _perform(
     return report
 
 
-def _finish(report: TrainingReport, folder: Path, *, json: bool, quiet: bool) -> None:
+def _finish(report: TrainingReport, folder: Path, *, json: bool) -> None:
     """Write every file in one step; only then forget the checkpoints."""
     from bnbench.training.page import FILES, dump_json
 
     for name, render in FILES.items():
-        scratch = folder / f".{name}.new"
-        scratch.write_text(render(report), encoding="utf-8")
-        os.replace(scratch, folder / name)  # noqa: PTH105 - Path.replace is the same call, less known
+        write_file(folder / name, render(report))
     shutil.rmtree(folder / "checkpoints")
     if json:
         typer.echo(dump_json(report), nl=False)
-    elif not quiet:
-        from rich.console import Console
-
+    else:
         from bnbench.training.tables import summary
 
-        Console().print(summary(report), crop=False)
-        say(f"Report: {folder / 'index.html'}")
+        show(summary(report))
+    say(f"Report: {folder / 'index.html'}")
     raise typer.Exit(0 if report.holds else 1)

@@ -275,13 +275,14 @@ def compressed_dx(kernel: Kernel, inputs: Inputs, dy: Array, positions: Position
     """
     at = blocked(inputs, dy)
     step = scale_of(inputs, levels).step
+    distances = [(step / 2**level).astype(inputs.x.dtype) for level in range(levels)]
     x = panels(np.ascontiguousarray(inputs.x), inputs.options.norm, inputs.options.groups)
 
     def steps(row: int, column: int) -> Iterator[tuple[Array, Array]]:
         """The position in every block, ahead of where it is and behind."""
-        for level in range(levels):
-            distance = (step / 2**level).astype(x.dtype)
-            yield x[row, :, column] + distance, x[row, :, column] - distance
+        here = x[row, :, column]
+        for distance in distances:
+            yield here + distance, here - distance
 
     def points() -> Iterator[Point]:
         for row, column in places:
@@ -298,7 +299,8 @@ def compressed_dx(kernel: Kernel, inputs: Inputs, dy: Array, positions: Position
         estimates = []
         for ahead, behind in steps(*place):
             realised = ahead.astype(np.float64) - behind
-            estimates.append((at.loss(next(outputs)) - at.loss(next(outputs))) / realised)
+            change = at.panels(next(outputs).y) - at.panels(next(outputs).y)
+            estimates.append(_sums(at.dy * change) / realised)
         numeric.append(romberg(estimates)[0])
     return np.array(numeric).T
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bnbench.compare import in_units
 from bnbench.fixtures import Kind, fixtures, named
 from bnbench.model import Array, Subject
+from bnbench.report.words import visible
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 QUANTITIES = ("y", "running_mean", "running_var", "dx", "dgamma", "dbeta")
 REASON = "a factor 1 / M or 1 / s in place of a division, an online variance, or terms folded together"
@@ -75,19 +80,27 @@ def _measured(subject: Subject, dtype: str, kind: Kind) -> list[Exactness]:
     ]
 
 
-def table(rows: Sequence[Exactness]) -> str:
-    """The rows as a Markdown table: mismatching elements of all, and in brackets the largest error in ulps."""
-    lines = [
-        f"| implementation | dtype | fixtures | {' | '.join(QUANTITIES)} |",
-        "| --- " * (3 + len(QUANTITIES)) + "|",
-    ]
-    cells = {(r.implementation, r.dtype, r.kind, r.quantity): _cell(r) for r in rows}
-    for line in dict.fromkeys((r.implementation, r.dtype, r.kind) for r in rows):
-        found = [cells.get((*line, quantity), "") for quantity in QUANTITIES]
-        lines.append(f"| {' | '.join((*line, *found))} |")
+def exactness_table(rows: Sequence[Exactness]) -> RenderableType:
+    """The rows for a terminal of 80 columns: mismatching elements of all, and in brackets the largest error in ulps."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    parts: list[RenderableType] = []
+    for name, dtype in dict.fromkeys((row.implementation, row.dtype) for row in rows):
+        own = {(r.kind, r.quantity): _cell(r) for r in rows if (r.implementation, r.dtype) == (name, dtype)}
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column(dtype, no_wrap=True)
+        # A norm without state has no statistics.
+        quantities = [quantity for quantity in QUANTITIES if any(known == quantity for _, known in own)]
+        for quantity in quantities:
+            table.add_column(quantity.replace("_", " "), justify="right", overflow="fold")
+        for kind in dict.fromkeys(kind for kind, _ in own):
+            table.add_row(kind, *(own.get((kind, quantity), "") for quantity in quantities))
+        parts += [Text(visible(name), style="bold"), table, Text("")]
     if any(row.mismatches for row in rows):
-        lines += ["", f"Where elements differ by a few ulps of the terms that were added, the reason is {REASON}."]
-    return "\n".join(lines)
+        parts.append(Text(f"Where elements differ by a few ulps of the terms that were added, the reason is {REASON}."))
+    return Group(*parts)
 
 
 def _cell(row: Exactness) -> str:

@@ -142,6 +142,10 @@ class Implementation:
     capabilities: Capabilities = Capabilities()
     requires: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Modules that ``load`` imports, each with what to do when it is missing."""
+    unavailable: Callable[[], str] = str
+    """Says why it can't be loaded here though those modules are there, or "". Imports nothing heavy."""
+    on_request: bool = False
+    """Whether it runs only where it is named, since what ``load`` or a first call does takes long."""
     takes_out: bool = False
     """Whether forward takes ``out=(y, running_mean, running_var)`` and its vjp ``out=(dx, dgamma, dbeta)``:
     C-contiguous arrays that are filled and returned. Timing then gives them."""
@@ -203,7 +207,7 @@ class Comparison:
     index: tuple[int, ...] | None = None
     """Where the largest error is; None for a quantity that is not an array."""
     relative: float | None = None
-    """The courses' relative error, max |a - b| / max(1e-8, |a| + |b|): shown, never judged."""
+    """The courses' relative error, ``max |a - b| / max(1e-8, |a| + |b|)``: shown, never judged."""
     trivial: bool = False
     """Both sides are zero, so that agreement proves nothing."""
     note: str = ""
@@ -299,6 +303,34 @@ class Measurement:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SelfTestRow:
+    """One implementation timed against itself, exactly as it is timed against others."""
+
+    implementation: str
+    case: str
+    operation: Literal["forward_train", "forward_eval", "backward"]
+    size: Literal["small", "medium", "large"]
+    """Of x: up to 64 KiB, up to 2 MiB, beyond."""
+    ratio: Interval
+    """Its time over its own: an interval without 1 is a false alarm."""
+    slowed: Interval | None = None
+    """Its time over that of the same with known extra work; None where none was planted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SelfTest:
+    """What the timings of a report are worth: equal functions compared, and unequal ones, on the same machine."""
+
+    rows: tuple[SelfTestRow, ...]
+    planted: float
+    """The extra work of ``slowed``, as a share."""
+    boundary: float
+    """Seconds of a timed call, (4, 5) float32, of a function that does nothing: what timing adds to a call."""
+    load: tuple[float, ...] = ()
+    """Processes that ran or wanted to, on average over a minute, before and after; empty where unknown."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Untimed:
     """A row that was not timed, and why: failed verification, unsupported, unavailable."""
 
@@ -368,6 +400,8 @@ class Report:
     checks: tuple[CheckInfo, ...] = ()
     findings: tuple[Finding, ...] = ()
     measurements: tuple[Measurement, ...] = ()
+    selftest: SelfTest | None = None
+    """What the measurements are worth; None where nothing was timed."""
     untimed: tuple[Untimed, ...] = ()
     staged_errors: Mapping[str, float] = field(default_factory=dict, hash=False)
     """Relative error of every quantity of ``numpy_staged`` on one batch; empty where it was not verified."""

@@ -282,9 +282,11 @@ def network_table(check: NetworkCheck) -> str:
     shape = check.shape
     sizes = "-".join(map(str, (shape.inputs, *shape.hidden, shape.classes)))
     published = f" (published {check.published_loss:.2f})" if check.published_loss is not None else ""
-    rows = [("", "parameter", "published", "relative error", "z", "")]
+    rows = [("", "parameter", "published", "relative error", "z")]
+    remarks = []
     for parameter in check.parameters:
         one = parameter.verdict
+        remarks += [f"{one.name}: {remark}" for remark in (one.reason, *one.notes) if remark]
         rows.append(
             (
                 GLYPHS[one.status],
@@ -292,7 +294,6 @@ def network_table(check: NetworkCheck) -> str:
                 "" if parameter.published is None else f"{parameter.published:.2e}",
                 f"{parameter.relative:.2e} ({band(parameter.relative)})",
                 number(one.z),
-                "; ".join(filter(None, (one.reason, *one.notes))),
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -300,6 +301,7 @@ def network_table(check: NetworkCheck) -> str:
         f"{GLYPHS[check.status]} {visible(check.implementation)} {check.status}",
         f"{sizes}, N = {shape.rows}, reg = {check.reg:g}: initial loss {check.loss:.4f}{published}",
         *("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows),
+        *remarks,
     ]
     if check.blame:
         lines.append(f"the first wrong gradient on the way back: {check.blame}")

@@ -54,7 +54,7 @@ class Registry:
     broken: tuple[Broken, ...] = ()
 
     def select(self, names: Iterable[str]) -> tuple[Implementation, ...]:
-        """The implementations of these names, all of them if there are none.
+        """The implementations of these names; if there are none, all but those that run on request.
 
         Raises UnknownImplementationError with a suggestion.
         """
@@ -65,15 +65,18 @@ class Registry:
                 hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(self.implementations)}"
                 raise UnknownImplementationError(f"no implementation is called {name!r}; {hint}")
             chosen.append(self.implementations[name])
-        return tuple(chosen or self.implementations.values())
+        return tuple(chosen or (each for each in self.implementations.values() if not each.on_request))
 
     @staticmethod
     def missing(implementation: Implementation) -> str:
         """Why the implementation can't be loaded here, or "". Imports nothing heavy."""
-        return "; ".join(
-            f"{module} is not installed: {remedy}"
-            for module, remedy in implementation.requires.items()
-            if not _findable(module)
+        return (
+            "; ".join(
+                f"{module} is not installed: {remedy}"
+                for module, remedy in implementation.requires.items()
+                if not _findable(module)
+            )
+            or implementation.unavailable()
         )
 
 

@@ -136,7 +136,7 @@ def _is_wrong(mutant: Mutant, case: Case) -> bool:
 
 def _registered(registry: Registry) -> dict[str, Callable[[], Forward]]:
     """The implementations of batch norm that are available, by name, each with what makes it."""
-    batch = [i for i in registry.implementations.values() if i.capabilities.norm == "batch"]
+    batch = [i for i in registry.select(()) if i.capabilities.norm == "batch"]
     return {name: partial(_itself, cast("Forward", forward)) for name, forward in load(batch).forwards.items()}
 
 

@@ -6,6 +6,10 @@
 from __future__ import annotations
 
 import os
+import statistics
+import subprocess
+import sys
+import tempfile
 import timeit
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -14,12 +18,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from bnbench.intervals import median_interval, ratio_interval
-from bnbench.model import Array, Case, Environment, Forward, Implementation, Inputs
+from bnbench.model import Array, Case, Environment, Forward, Implementation, Inputs, SelfTest
 from bnbench.reference import normalize
 from bnbench.registry import Registry
 from bnbench.report.roofline import AccuracyRow, NumpyRow, Roofline, RooflineRow
-from bnbench.timing import OPERATIONS, Operation, aligned, aligned_draw, bind, in_turns, operation_case, time_operation
+from bnbench.selftest import PLANTED, against_itself, boundary, spread, system_load
+from bnbench.timing import OPERATIONS, Operation, aligned, aligned_draw, bind, operation_case, ratio_in, time_operation
+from bnbench.turns import EPOCH, Bind, in_turns
 
 SHAPES: tuple[tuple[int, ...], ...] = (
     (64, 128),
@@ -39,6 +44,8 @@ SETTINGS = (("float32", 1), ("float64", 1), ("float32", 2))
 WARM_UP = 0.02
 """Seconds before each turn of several threads: OpenMP's idle threads keep a core busy for some milliseconds, and
 its first call after a rest waits for them for as long."""
+WARM_EPOCH = 2e-3
+"""Seconds of a turn that was warmed up for so long."""
 BUDGET = 0.15
 """Seconds for each function of a row."""
 DATA: Mapping[str, tuple[float, float, float]] = {
@@ -49,6 +56,8 @@ DATA: Mapping[str, tuple[float, float, float]] = {
     "first row 1e6": (0.0, 1.0, 1e6),
 }
 """Mean, standard deviation and, if not 0, the value of the first row."""
+BEST_OF_TORCH = ("float32", "forward_train", 1)
+"""Dtype, operation and threads of the rows where all that torch can do is compared."""
 MEASURED = ("torch_native", "numpy_staged", "numpy_simplified", "numba_fused", "c_fused")
 
 Progress = Callable[[int, int, str], None]
@@ -61,9 +70,13 @@ def roofline(
     shapes: Sequence[tuple[int, ...]] = SHAPES,
     settings: Sequence[tuple[str, int]] = SETTINGS,
     budget: float = BUDGET,
+    compiling: bool = True,
     progress: Progress,
 ) -> Roofline:
     """Measure everything. ``settings`` are pairs of a dtype and a number of threads.
+
+    ``compiling`` adds what takes seconds to compile: torch.compile for each shape, where ``c_fused`` is compared
+    with the best that torch can do, and numba_fused in a new process, without a cache and with one.
 
     Raises RuntimeError when torch or the C extension is missing: there would be nothing to compare.
     """
@@ -74,31 +87,41 @@ def roofline(
     # a call of 80 µs. It reads this when torch is loaded, and then binds the calling thread to one core, so that
     # what needs to know all of them is loaded before.
     os.environ.setdefault("OMP_PROC_BIND", "true")
+    # Compile in this process: idle workers would be someone else on the cores.
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     registry.implementations["c_fused"].load()
     available = {
         name: implementation
         for name, implementation in registry.implementations.items()
         if name in MEASURED and not registry.missing(implementation)
     }
+    compiling_torch = compiling and not registry.missing(registry.implementations["torch_compiled"])
     wanted = [(shape, dtype, op, threads) for dtype, threads in settings for op in OPERATIONS for shape in shapes]
-    load = _load()
+    before = system_load()
     rows = []
     for number, (shape, dtype, operation, threads) in enumerate(wanted):
         progress(number, len(wanted), f"{operation} {dtype} {'x'.join(map(str, shape))}, threads: {threads}")
-        rows.append(_row(available, shape, dtype, operation, threads, budget))
+        rows.append(_row(available, shape, dtype, operation, threads, budget, compiling=compiling_torch))
     numpy = [_numpy_row(available, shape, operation, budget) for operation in OPERATIONS[::2] for shape in shapes]
     return Roofline(
         environment=environment,
+        selftest=_selftest(available["c_fused"], shapes, budget, before),
         rows=rows,
         numpy=numpy,
         accuracy=list(_accuracy(available)),
-        load=(*load, *_load()),
         overhead=_overhead(available["c_fused"]),
+        loading=_loading() if compiling and "numba_fused" in available else {},
     )
 
 
-def _load() -> tuple[float, ...]:
-    return os.getloadavg()[:1] if hasattr(os, "getloadavg") else ()
+def _selftest(
+    implementation: Implementation, shapes: Sequence[tuple[int, ...]], budget: float, before: tuple[float, ...]
+) -> SelfTest:
+    """``c_fused`` against itself, one row for each size."""
+    forward = implementation.load()
+    wanted = spread([(Case(shape=shape, dtype="float32"), "forward_train") for shape in shapes], functions=0)
+    rows = tuple(against_itself("c_fused", forward, row, takes_out=True, budget=budget) for row in wanted)
+    return SelfTest(rows=rows, planted=PLANTED, boundary=boundary(), load=(*before, *system_load()))
 
 
 def _row(
@@ -108,6 +131,8 @@ def _row(
     operation: Operation,
     threads: int,
     budget: float,
+    *,
+    compiling: bool,
 ) -> RooflineRow:
     import torch
 
@@ -117,17 +142,19 @@ def _row(
     binds["c_fused"] = _threaded(available["c_fused"], inputs, dy, operation, threads)
     if threads == 1 and "numba_fused" in available:
         numba = cast("Forward", available["numba_fused"].load())
-        binds["numba_fused"] = partial(bind, numba, inputs, dy, operation)
+        binds["numba_fused"] = partial(bind, numba, inputs, dy, operation, takes_out=True)
     binds |= _memory_binds(inputs.x, dy, operation, threads)
 
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        turns = in_turns(binds, budget=budget, warm_up=WARM_UP if threads > 1 else 0.0)
+        if compiling and (dtype, operation, threads) == BEST_OF_TORCH:
+            binds["torch_compiled"] = _compiled_bind(inputs)
+        warm_up, epoch = (WARM_UP, WARM_EPOCH) if threads > 1 else (0.0, EPOCH)
+        turns = in_turns(binds, budget=budget, warm_up=warm_up, epoch=epoch)
     finally:
         torch.set_num_threads(before)
-    times = turns.times
-    seconds = {name: median_interval(of).median / turns.calls_per_round / 1e9 for name, of in times.items()}
+    seconds = {name: statistics.median(*turns.undisturbed(name)) / turns.calls_per_round / 1e9 for name in binds}
     memory = min(("plain", "streamed"), key=seconds.__getitem__)
     return RooflineRow(
         shape=shape,
@@ -135,16 +162,13 @@ def _row(
         operation=operation,
         threads=threads,
         seconds=seconds,
-        ratios={name: ratio_interval(times["torch"], of) for name, of in times.items()},
-        fraction=ratio_interval(times[memory], times["c_fused"]),
+        ratios={name: ratio_in(turns, "torch", name) for name in binds},
+        fraction=ratio_in(turns, memory, "c_fused"),
     )
 
 
-Bind = Callable[[], Callable[[], object]]
-
-
 def _torch_binds(inputs: Inputs, dy: Array, operation: Operation) -> dict[str, Bind]:
-    """torch's raw kernels on the very arrays; of images also in the channels-last layout."""
+    """torch's raw kernels on the very arrays, a forward also to given ones; of images also channels-last."""
     import torch
 
     training, eps, momentum = inputs.options.training, inputs.options.eps, inputs.options.momentum
@@ -166,7 +190,26 @@ def _torch_binds(inputs: Inputs, dy: Array, operation: Operation) -> dict[str, B
     if x.ndim == 4:
         last = [a.contiguous(memory_format=torch.channels_last) for a in (x, g)]
         binds["torch_channels_last"] = partial(call, *last)
+    if operation != "backward":  # whose kernel takes no out=
+        out = torch.from_numpy(aligned(inputs.x)), torch.empty_like(gamma), torch.empty_like(gamma)
+        binds["torch_out"] = lambda: partial(cast("Callable[..., object]", call(x, g)), out=out)
     return binds
+
+
+def _compiled_bind(inputs: Inputs) -> Bind:
+    """torch's kernel as torch.compile makes it for this very shape; compiled here, not when it is timed."""
+    import torch
+
+    def forward(x: Any, gamma: Any, beta: Any, mean: Any, var: Any) -> object:
+        options = inputs.options
+        return torch.native_batch_norm(x, gamma, beta, mean, var, options.training, options.momentum, options.eps)
+
+    torch.compiler.reset()  # else it would give up after some shapes
+    compiled = torch.compile(forward, dynamic=False)
+    arrays = (inputs.x, inputs.gamma, inputs.beta, inputs.running_mean.copy(), inputs.running_var.copy())
+    call = partial(compiled, *map(torch.from_numpy, arrays))
+    call()
+    return lambda: call
 
 
 def _threaded(implementation: Implementation, inputs: Inputs, dy: Array, operation: Operation, threads: int) -> Bind:
@@ -217,6 +260,24 @@ def _accuracy(available: Mapping[str, Implementation]) -> Iterator[AccuracyRow]:
                     data=f"{data}, N = {rows}",
                     errors=(errors[0], errors[1], errors[2], errors[3]),
                 )
+
+
+def _loading() -> dict[str, float]:
+    """Seconds of ``numba_fused``'s load in a new process that has imported Numba: without a cache, and with one."""
+    code = (
+        "import time, numba, numba.np.arrayobj\n"
+        "from bnbench.implementations.numba_fused import implementation\n"
+        "start = time.perf_counter()\n"
+        "implementation.load()\n"
+        "print(time.perf_counter() - start)"
+    )
+    with tempfile.TemporaryDirectory() as cache:
+        command, environment = [sys.executable, "-c", code], os.environ | {"NUMBA_CACHE_DIR": cache}
+        times = [
+            float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)  # noqa: S603
+            for _ in range(4)
+        ]
+    return {"compiled": times[0], "from the cache": min(times[1:])}
 
 
 def _overhead(implementation: Implementation) -> dict[str, float]:

@@ -33,11 +33,14 @@ from bnbench.model import (
     Measurement,
     Norm,
     Report,
+    SelfTest,
+    SelfTestRow,
     Status,
     Untimed,
 )
 from bnbench.registry import Registry
 from bnbench.runner import Loaded, Task, execute, load, plan, plugin_options
+from bnbench.selftest import PLANTED, against_itself, boundary, spread, system_load
 from bnbench.staged import staged_errors
 from bnbench.timing import Operation, operation_case, operations_of, time_operation
 
@@ -101,6 +104,9 @@ def run(request: Request, registry: Registry, environment: Environment, progress
 
     measurements: list[Measurement] = []
     untimed: list[Untimed] = []
+    against_themselves: list[SelfTestRow] = []
+    before = system_load()
+    tested = spread(rows, sum(s.capabilities.norm == case.norm for case, _ in rows for s in loaded.subjects))
     for number, (case, operation) in enumerate(rows):
         progress("time", number, len(rows), f"{operation} {case_id(case)}")
         reasons = _reasons_against(case, operation, findings)
@@ -120,6 +126,22 @@ def run(request: Request, registry: Registry, environment: Environment, progress
                 proven, case, operation, baseline=baseline, takes_out=takes_out, budget=request.budget
             )
             measurements += (replace(row, reproduce=_time_command(row, request.plugins)) for row in timed)
+            if (case, operation) in tested:
+                against_themselves.append(
+                    against_itself(
+                        baseline,
+                        proven[baseline],
+                        (case, operation),
+                        takes_out=baseline in takes_out,
+                        budget=request.budget,
+                        seed=number,
+                    )
+                )
+    selftest = None
+    if measurements:
+        found = tuple(against_themselves)
+        machine = (*before, *system_load())
+        selftest = SelfTest(rows=found, planted=PLANTED, boundary=boundary(), load=machine)
     if rows:
         progress("time", len(rows), len(rows), "")
 
@@ -130,6 +152,7 @@ def run(request: Request, registry: Registry, environment: Environment, progress
         checks=tuple(CheckInfo(code=c.code, name=c.name, group=c.group, claim=c.claim) for c in ALL_CHECKS),
         findings=tuple(findings),
         measurements=tuple(measurements),
+        selftest=selftest,
         untimed=tuple(untimed),
         staged_errors=staged_errors() if any(subject.name == "numpy_staged" for subject in loaded.subjects) else {},
     )

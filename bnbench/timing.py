@@ -1,23 +1,16 @@
-"""Interleaved timing: several implementations on one case, in turns, compared round by round.
+"""Timing: several implementations on one case, in turns (:mod:`bnbench.turns`), compared round by round.
 
-The design is that of nanobench's ``compare``: one number of calls per epoch for all, one epoch of each in
-every round, rotating order, and the median of the paired log ratios with a sign-test interval. Measured
-one after the other, two identical functions differ by tens of percent on a shared machine; in turns,
-they do not. Call :func:`bnbench.policy.settle_process` first.
+A ratio is the median of the paired log ratios with a sign-test interval, at ``CONFIDENCE`` and widened by ``FLOOR``.
+Call :func:`bnbench.policy.settle_process` first.
 """
 
 from __future__ import annotations
 
-import gc
 import math
-import random
-import resource
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import islice, pairwise, repeat
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -26,28 +19,25 @@ from bnbench.blocks import GROUPED
 from bnbench.cases import case_id, draw, draw_cotangent
 from bnbench.intervals import median_interval, ratio_interval
 from bnbench.kernels import ARGUMENTS, bound
-from bnbench.model import Array, Case, Forward, GroupedForward, Inputs, Measurement, Norm
+from bnbench.model import Array, Case, Forward, GroupedForward, Inputs, Interval, Measurement, Norm
 from bnbench.reference import normalize
+from bnbench.turns import Clock, Turns, in_turns
 
 Operation: TypeAlias = Literal["forward_train", "forward_eval", "backward"]
-Clock: TypeAlias = Callable[[], int]
-"""Nanoseconds, never going back."""
 
 OPERATIONS: tuple[Operation, ...] = ("forward_train", "forward_eval", "backward")
 
 CACHE_LINE = 64
 """Bytes. AVX-512 code is up to 1.7 times slower on arrays that do not start on one."""
-EPOCH = 2e-3
-"""Seconds that the slowest implementation calculates without a break: long against the clock and
-short against whatever else happens on the machine."""
-RESOLVABLE = 1000
-"""Clock ticks that the fastest implementation must take per epoch."""
-STRETCH = 10
-"""How many times ``EPOCH`` the slowest may take for the sake of the fastest."""
-MINIMUM_ROUNDS = 8
 QUICK_BUDGET = 0.1
 BUDGET = 0.3
 """Seconds for each implementation, case and operation."""
+CONFIDENCE = 0.99
+"""What the sign test is asked for, so that an interval covers 95 %: it takes rounds for independent, and those in which
+the machine is busy come one after the other."""
+FLOOR = 0.005
+"""How far an interval of a ratio reaches beyond the sign test's, to either side, as a share of the ratio. Rounds are
+repeated in one process, so that their interval says nothing of where code and memory happen to lie in it."""
 
 
 def timing_cases(*, quick: bool = False) -> tuple[Case, ...]:
@@ -167,127 +157,12 @@ def minimal_traffic(case: Case, operation: Operation) -> int:
     return (large * math.prod(case.shape) + small * case.channels) * np.dtype(case.dtype).itemsize
 
 
-def rotated_orders(names: Sequence[str], seed: int) -> Iterator[tuple[str, ...]]:
-    """Orders of the names, without end: cyclic Latin squares, each from a random start.
-
-    Within a block of ``len(names)`` orders every name takes every place once. Two names give ABBA.
-    """
-    generator = random.Random(seed)  # noqa: S311 - an order of measurement is no secret
-    count = len(names)
-    while True:
-        start = generator.randrange(count)
-        for shift in range(start, start + count):
-            yield tuple(names[(shift + place) % count] for place in range(count))
-
-
-def _epoch(call: Callable[[], object], count: int, clock: Clock) -> tuple[int, int]:
-    """Nanoseconds and minor page faults of ``count`` calls."""
-    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    start = clock()
-    for _ in repeat(None, count):
-        call()
-    elapsed = clock() - start
-    return elapsed, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
-
-
-def _warm_up(call: Callable[[], object], seconds: float, clock: Clock) -> None:
-    end = clock() + seconds * 1e9
-    call()
-    while clock() < end:
-        call()
-
-
-def _tick(clock: Clock) -> int:
-    """The smallest step that the clock shows, in nanoseconds, with the cost of reading it."""
-    readings = [clock() for _ in range(100)]
-    return min((later - earlier for earlier, later in pairwise(readings) if later > earlier), default=1)
-
-
-def _calibrate(binds: Sequence[Callable[[], Callable[[], object]]], epoch: float, clock: Clock) -> tuple[int, int]:
-    """Calls per epoch, the same for all, and the nanoseconds that a round of such epochs takes.
-
-    The slowest is to take ``epoch`` nanoseconds; more if the fastest could not be resolved otherwise,
-    but no more than ``STRETCH`` times that. A number of calls counts when two trials in a row confirm
-    it: one alone may have met an interruption. The shorter of the two is the time of a round.
-    """
-    resolvable = RESOLVABLE * _tick(clock)
-    count = 1
-    confirmed: list[int] = []
-    while len(confirmed) < 2:
-        start = clock()
-        times = [max(_epoch(bound(), count, clock)[0], 1) for bound in binds]
-        elapsed = max(clock() - start, 1)
-        growth = min(max(epoch / max(times), resolvable / min(times)), STRETCH * epoch / max(times))
-        if growth <= 1.25:
-            confirmed.append(elapsed)
-        else:
-            count, confirmed = math.ceil(count * min(growth, 10)), []
-    return count, min(confirmed)
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Collect garbage only when told to, and then only what was made since."""
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        if was_enabled:
-            gc.enable()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Turns:
-    """What :func:`in_turns` measured."""
-
-    times: Mapping[str, Sequence[int]]
-    """Nanoseconds of every round."""
-    faults: Mapping[str, int]
-    """Minor page faults of all rounds together."""
-    calls_per_round: int
-
-    @property
-    def rounds(self) -> int:
-        return len(next(iter(self.times.values())))
-
-
-def in_turns(
-    binds: Mapping[str, Callable[[], Callable[[], object]]],
-    *,
-    budget: float = BUDGET,
-    warm_up: float | None = None,
-    seed: int = 0,
-    clock: Clock = time.perf_counter_ns,
-) -> Turns:
-    """Time functions in turns, round by round. ``binds`` make them, anew for every round.
-
-    ``budget`` is in seconds for each of them, calibration not included; at least ``MINIMUM_ROUNDS`` rounds
-    are measured whatever they take. With a ``warm_up`` every turn begins with calls that are not timed, for so
-    many seconds but at least one: they fill the caches, and outlast the threads of whoever came before, which
-    may keep a core busy for milliseconds looking for work.
-    """
-    times: dict[str, list[int]] = {name: [] for name in binds}
-    faults = dict.fromkeys(binds, 0)
-    with _no_collections():
-        count, round_ = _calibrate(tuple(binds.values()), min(EPOCH, budget / MINIMUM_ROUNDS) * 1e9, clock)
-        rounds = max(MINIMUM_ROUNDS, math.floor(len(binds) * budget * 1e9 / round_))
-        rounds = math.ceil(rounds / len(binds)) * len(binds)
-        for order in islice(rotated_orders(tuple(binds), seed), rounds):
-            for name in order:
-                # Bound anew, so that every vjp keeps its arrays where the others kept theirs: on arrays
-                # that lie elsewhere the same function is up to 2 % faster or slower.
-                call = binds[name]()
-                if warm_up is not None:
-                    _warm_up(call, warm_up, clock)
-                elapsed, faulted = _epoch(call, count, clock)
-                times[name].append(elapsed)
-                faults[name] += faulted
-            gc.collect()
-    return Turns(times=times, faults=faults, calls_per_round=count)
+def ratio_in(turns: Turns, baseline: str, name: str) -> Interval:
+    """The baseline's time over that of ``name``, with its interval: above 1, ``name`` is faster."""
+    if name == baseline:
+        return Interval(median=1.0, low=1.0, high=1.0)
+    found = ratio_interval(*turns.undisturbed(baseline, name), confidence=CONFIDENCE)
+    return replace(found, low=found.low / (1 + FLOOR), high=found.high * (1 + FLOOR))
 
 
 def time_operation(
@@ -303,7 +178,7 @@ def time_operation(
 ) -> tuple[Measurement, ...]:
     """Time one operation of every implementation in turns; one measurement for each, in order.
 
-    Those that are named in ``takes_out`` get arrays to write to. ``budget`` is as for :func:`in_turns`.
+    Those that are named in ``takes_out`` get arrays to write to. ``budget`` is as for :func:`bnbench.turns.in_turns`.
     ``forward_train`` and ``forward_eval`` set the mode; ``backward`` is the vjp of one forward in the
     mode of the case.
     Raises ValueError when ``baseline`` is not among ``forwards``.
@@ -324,7 +199,8 @@ def time_operation(
 
     measurements = []
     for name, error in zip(binds, errors, strict=True):
-        seconds = median_interval([elapsed / turns.calls_per_round / 1e9 for elapsed in turns.times[name]])
+        (times,) = turns.undisturbed(name)
+        seconds = median_interval([elapsed / turns.calls_per_round / 1e9 for elapsed in times])
         measurements.append(
             Measurement(
                 implementation=name,
@@ -332,7 +208,7 @@ def time_operation(
                 operation=operation,
                 seconds=seconds,
                 baseline=baseline,
-                ratio=ratio_interval(turns.times[baseline], turns.times[name]),
+                ratio=ratio_in(turns, baseline, name),
                 gigabytes_per_second=minimal_traffic(case, operation) / seconds.median / 1e9,
                 faults_per_call=turns.faults[name] / (turns.rounds * turns.calls_per_round),
                 rounds=turns.rounds,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from dataclasses import dataclass
 
@@ -11,13 +10,6 @@ from bnbench.report.words import GLYPHS, number, relative, visible
 from bnbench.tolerances import NOISE
 
 COLUMNS = ("", "argument", "z", "directions", "worst at", "got", "expected", "relative error")
-COLOURS = {
-    Status.PASSED: "#1a7f37",
-    Status.FAILED: "#cf222e",
-    Status.ERRORED: "#8250df",
-    Status.SKIPPED: "#6e7781",
-    Status.VACUOUS: "#9a6700",
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,21 +68,11 @@ class Verdict:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        """A table that needs no style sheet; every name is escaped."""
+        """A table with z as bars, for a notebook; every name is escaped."""
+        from bnbench.report.notebook import verdict_html
 
-        def row(cells: tuple[str, ...], tag: str, colour: str = "inherit") -> str:
-            inside = "".join(f'<{tag} style="text-align:left">{html.escape(cell)}</{tag}>' for cell in cells)
-            return f'<tr style="color:{colour}">{inside}</tr>'
-
-        title = html.escape(f"{GLYPHS[self.status]} {visible(self.name)} {self.status}")
-        remarks = [f"{visible(argument.name)}: {text}" for argument in self.arguments for text in _remarks(argument)]
-        items = "".join(f"<li>{html.escape(text)}</li>" for text in (*remarks, *_warnings(self)))
-        return (
-            f'<div><p style="color:{COLOURS[self.status]};font-weight:bold">{title}</p>'
-            f"<table><thead>{row(COLUMNS, 'th')}</thead><tbody>"
-            f"{''.join(row(_cells(a), 'td', COLOURS[a.status]) for a in self.arguments)}"
-            f"</tbody></table>{f'<ul>{items}</ul>' if items else ''}</div>"
-        )
+        remarks = [f"{argument.name}: {text}" for argument in self.arguments for text in _remarks(argument)]
+        return verdict_html(self, [*remarks, *_warnings(self)])
 
 
 def _cells(argument: ArgumentVerdict) -> tuple[str, ...]:

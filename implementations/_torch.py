@@ -36,14 +36,14 @@ class TorchBatchNorm(Protocol):
         ...
 
 
-def with_numpy_arrays(batch_norm: TorchBatchNorm) -> Forward:
-    """``batch_norm`` as a forward function, differentiated by autograd.
+def with_numpy_arrays(batch_norm: TorchBatchNorm, device: str = "cpu") -> Forward:
+    """``batch_norm`` as a forward function, differentiated by autograd; computed on the device, between two copies.
 
     As in torch itself, the graph may keep ``x`` and not a copy: don't change it before calling vjp.
     """
     import torch
 
-    tensor, vjp_of = _crossings()
+    tensor, vjp_of = _crossings(device)
 
     def forward(
         x: Array,
@@ -64,7 +64,8 @@ def with_numpy_arrays(batch_norm: TorchBatchNorm) -> Forward:
             mean, var = tensor(running_mean).clone(), tensor(running_var).clone()
             y = batch_norm(inputs[0], mean, var, *inputs[1:], training=training, momentum=momentum, eps=eps)
 
-        return y.detach().numpy(), (mean.numpy(), var.numpy()), vjp_of(y, inputs)
+        # Copies from a device wait until it is done.
+        return y.detach().cpu().numpy(), (mean.cpu().numpy(), var.cpu().numpy()), vjp_of(y, inputs)
 
     return forward
 
@@ -73,7 +74,7 @@ def grouped_with_numpy_arrays(group_norm: TorchGroupNorm) -> GroupedForward:
     """``group_norm`` as a forward function, differentiated by autograd; keeps ``x`` as the above does."""
     import torch
 
-    tensor, vjp_of = _crossings()
+    tensor, vjp_of = _crossings("cpu")
 
     def forward(x: Array, gamma: Array, beta: Array, /, *, groups: int, eps: float) -> tuple[Array, Vjp]:
         check_grouped_arguments(x, gamma, beta, groups=groups)
@@ -85,18 +86,18 @@ def grouped_with_numpy_arrays(group_norm: TorchGroupNorm) -> GroupedForward:
     return forward
 
 
-def _crossings() -> tuple[Callable[[Array], Tensor], Callable[[Tensor, Sequence[Tensor]], Vjp]]:
+def _crossings(device: str) -> tuple[Callable[[Array], Tensor], Callable[[Tensor, Sequence[Tensor]], Vjp]]:
     """From an array to a tensor, and from y and the tensors that it came from to the vjp."""
     import torch
 
     def tensor(a: Array) -> Tensor:
         # torch knows no negative strides, and warns of memory that it could write to but must not.
-        return torch.from_numpy(np.require(a, requirements=("C", "W")))
+        return torch.from_numpy(np.require(a, requirements=("C", "W"))).to(device)
 
     def vjp_of(y: Tensor, inputs: Sequence[Tensor]) -> Vjp:
         def vjp(dy: Array) -> tuple[Array, Array, Array]:
             dx, dgamma, dbeta = torch.autograd.grad(y, inputs, tensor(dy), retain_graph=True)
-            return dx.numpy(), dgamma.numpy(), dbeta.numpy()
+            return dx.cpu().numpy(), dgamma.cpu().numpy(), dbeta.cpu().numpy()
 
         return vjp
 

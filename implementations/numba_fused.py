@@ -1,12 +1,13 @@
 """Batch normalization compiled by Numba: the passes and the accuracy of ``c_fused``, in Python syntax.
 
 The kernels are in ``_numba_kernels``, which imports Numba and is imported by ``load``. Loading compiles
-them, which takes seconds the first time; later processes take them from Numba's disk cache.
+them, which takes ten to twenty seconds the first time; later processes take them from Numba's disk cache.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,40 +30,53 @@ def load() -> Forward:
         training: bool,
         eps: float,
         momentum: float,
+        out: Sequence[Array] | None = None,
     ) -> tuple[Array, tuple[Array, Array], Vjp]:
         check_arguments(x, gamma, beta, running_mean, running_var, training=training)
         if not eps >= 0:
             raise ValueError(f"eps is {eps}, expected at least 0")
         shape = x.shape
-        spatial = math.prod(shape[2:])
-        count = shape[0] * spatial
+        flat = (shape[0], shape[1], math.prod(shape[2:]))
+        count = flat[0] * flat[2]
         if training and count == 1:
             raise ValueError(f"x has shape {shape}, expected more than 1 value per channel when training")
 
-        planes = x.ndim > 2
-        flat = (*shape[:2], spatial) if planes else shape
-        x = _contiguous(x).reshape(flat)
+        y, mean, var = _fresh(x, gamma) if out is None else _checked(out, x, gamma)
+        rows = len(shape) == 2
+        forward_kernel = kernels.forward_rows if rows else kernels.forward_planes
+        x = _contiguous(x)
         gamma = gamma.copy()
-        beta, running_mean, running_var = map(_contiguous, (beta, running_mean, running_var))
-        y = np.empty_like(x)
-        mean = np.empty_like(running_mean)
-        var = np.empty_like(running_var)
         saved = np.empty((3, gamma.size))
-        kernel = kernels.forward_planes if planes else kernels.forward_rows
-        # Nothing can be learnt from an empty batch: the running statistics stay.
-        kernel(x, gamma, beta, running_mean, running_var, training and count > 0, eps, momentum, y, mean, var, saved)
+        forward_kernel(
+            x if rows else x.reshape(flat),
+            gamma,
+            _contiguous(beta),
+            _contiguous(running_mean),
+            _contiguous(running_var),
+            # Nothing can be learnt from an empty batch: the running statistics stay.
+            training and count > 0,
+            eps,
+            momentum,
+            y if rows else y.reshape(flat),
+            mean,
+            var,
+            saved,
+        )
 
-        def vjp(dy: Array) -> tuple[Array, Array, Array]:
+        def vjp(dy: Array, *, out: Sequence[Array] | None = None) -> tuple[Array, Array, Array]:
             _check_cotangent(dy, x.dtype, shape)
-            dx = np.empty_like(x)
-            dgamma = np.zeros_like(gamma)
-            dbeta = np.zeros_like(gamma)
-            if count:
-                kernel = kernels.backward_planes if planes else kernels.backward_rows
-                kernel(x, _contiguous(dy).reshape(flat), gamma, training, saved, dx, dgamma, dbeta)
-            return dx.reshape(shape), dgamma, dbeta
+            dx, dgamma, dbeta = _fresh(x, gamma) if out is None else _checked(out, x, gamma)
+            dy = _contiguous(dy)
+            if not count:
+                dgamma[:] = dbeta[:] = 0
+            elif rows:
+                kernels.backward_rows(x, dy, gamma, training, saved, dx, dgamma, dbeta)
+            else:
+                given = x.reshape(flat), dy.reshape(flat)
+                kernels.backward_planes(*given, gamma, training, saved, dx.reshape(flat), dgamma, dbeta)
+            return dx, dgamma, dbeta
 
-        return y.reshape(shape), (mean, var), vjp
+        return y, (mean, var), vjp
 
     return forward
 
@@ -75,9 +89,29 @@ def _check_cotangent(dy: object, dtype: np.dtype[Any], shape: tuple[int, ...]) -
         raise ValueError(f"dy has shape {dy.shape}, expected the shape of x, {shape}")
 
 
+def _fresh(x: Array, gamma: Array) -> tuple[Array, Array, Array]:
+    return np.empty(x.shape, x.dtype), np.empty(gamma.shape, x.dtype), np.empty(gamma.shape, x.dtype)
+
+
+def _checked(out: Sequence[Array], x: Array, gamma: Array) -> tuple[Array, Array, Array]:
+    """``out``, if it is what the kernels can fill.
+
+    Raises ValueError for anything but three writeable C-contiguous arrays of the shapes and the dtype of the outputs.
+    """
+    large, first, second = out
+    for a, like in ((large, x), (first, gamma), (second, gamma)):
+        if a.shape != like.shape or a.dtype != like.dtype or not a.flags.carray:
+            raise ValueError(
+                f"out has an array of {a.dtype} and shape {a.shape}, "
+                f"expected a writeable C-contiguous one of {like.dtype} and {like.shape}"
+            )
+    return large, first, second
+
+
 def _contiguous(a: Array) -> Array:
     """``a`` itself, or a copy if it is not C-contiguous and aligned."""
-    return a if a.flags.c_contiguous and a.flags.aligned else a.copy()
+    flags = a.flags
+    return a if flags.c_contiguous and flags.aligned else a.copy()
 
 
 implementation = Implementation(
@@ -86,4 +120,5 @@ implementation = Implementation(
     summary="Numba: fused passes, statistics merged in double",
     capabilities=Capabilities(running_var_ddof=1),
     requires={"numba": "pip install 'bnbench[numba]'"},
+    takes_out=True,
 )

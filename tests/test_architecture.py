@@ -14,13 +14,20 @@ CORE = {"model", "blocks", "arguments", "cases", "reference", "differences", "co
 CORE |= {"jacobian", "projection", "inconsistency"}
 CORE |= {"honest", "rounding"}
 CORE |= {"dyadic", "fixtures", "exactness", "conventions", "conclusion"}
-CORE |= {"argument", "directions", "verdict"}
+CORE |= {"argument", "directions", "verdict", "vcurve"}
+CORE |= {"shift", "recorded", "changes", "comparison"}
 CORE_FOLDERS = {"checks", "mutants", "report", "diagnose"}
 SHELL = {
     "registry",
     "runner",
     "session",
     "timing",
+    "turns",
+    "selftest",
+    "cli_selftest",
+    "scale",
+    "cli_scale",
+    "cli_batch_norms",
     "intervals",
     "policy",
     "testing",
@@ -35,7 +42,10 @@ SHELL |= {"calibration", "rivals", "rules"}
 SHELL |= {"mutation", "debugging", "hints", "staged"}
 SHELL |= {"networks", "verification", "roofline"}
 SHELL |= {"cli_grade", "cli_grading", "cli_regrade", "cli_assignment", "cli_gradescope", "cli_github", "cli_isolation"}
-SHELL |= {"nn", "cli_train"}
+SHELL |= {"nn", "cli_train", "cli_vcurve"}
+SHELL |= {"answers", "cli_app", "cli_doctor", "cli_options", "completion", "doctor", "notebook"}
+SHELL |= {"glossary", "cli_explain"}
+SHELL |= {"history", "cli_report"}
 SHELL_FOLDERS = {"asv_benchmarks", "adapters", "sandbox", "grading", "training"}
 
 IMPURE = {"os", "pathlib", "subprocess", "time", "datetime", "random", "tempfile", "shutil", "socket", "threading"}

@@ -264,6 +264,17 @@ def test_who_handed_in_nothing_has_no_points_and_no_zero(grade_one, tmp_path):
     assert [row.note for row in result.rows] == ["", "", "no mean.py", "not on the roster"]
 
 
+@pytest.mark.parametrize("options", [{"resume": True}, {"regrade": "stricter"}])
+def test_a_roster_holds_on_until_another_is_given(grade_one, tmp_path, options):
+    named = (Student(username="ann", first_name="Ann"), Student(username="bob"))
+    graded(grade_one, tmp_path / "out", [one("ann", RIGHT)], roster=named)
+    again = graded(grade_one, tmp_path / "out", [one("ann", RIGHT)], **options)
+    other = graded(grade_one, tmp_path / "out", [one("ann", RIGHT)], regrade="left", roster=named[:1])
+
+    assert [row.student for row in again.rows] == list(named)
+    assert [row.student for row in other.rows] == [named[0]]
+
+
 def test_grades_are_not_overwritten_unasked(grade_one, tmp_path):
     graded(grade_one, tmp_path / "out", handed(2))
 

@@ -87,6 +87,23 @@ def test_vjp_keeps_x_alive_and_no_longer_than_itself(forward):
     assert alive() is None
 
 
+def test_vjp_knows_the_shape_that_x_had(forward):
+    x = X.copy()
+    _, _, vjp = forward(x, C, C, C, C, **OPTIONS)
+    expected = vjp(X)
+    x.resize((2, 6), refcheck=False)
+    for a, b in zip(vjp(X), expected, strict=True):
+        assert same_bits(a, b)
+    with pytest.raises(ValueError, match=r"dy has shape \(2, 6\), expected the shape of x"):
+        vjp(x)
+
+
+def test_arrays_of_the_other_byte_order_are_refused(forward):
+    other = ">f8" if sys.byteorder == "little" else "<f8"
+    with pytest.raises(TypeError, match=f"x is an array of {other}, expected a NumPy array of float32 or float64"):
+        forward(X.astype(other), C, C, C, C, **OPTIONS)
+
+
 def test_no_reference_is_kept_or_lost_by_any_call(forward):
     wrong = np.ones(4)
     watched = [X, C, wrong, np.float32, np.float64, np.empty]
@@ -110,7 +127,7 @@ def test_no_reference_is_kept_or_lost_by_any_call(forward):
 
 
 def test_signature_of_a_grouped_norm_is_that_of_the_protocol(grouped):
-    assert str(inspect.signature(grouped)) == "(x, gamma, beta, /, *, groups, eps)"
+    assert str(inspect.signature(grouped)) == "(x, gamma, beta, /, *, groups, eps, out=None, threads=1)"
 
 
 @pytest.mark.parametrize(
@@ -148,6 +165,49 @@ def test_a_grouped_norm_keeps_and_loses_no_reference(grouped):
                 call()
     del _, vjp, call
     assert [sys.getrefcount(a) for a in watched] == before
+
+
+def grouped_results(grouped, shape, dtype, groups, **options):
+    generator = np.random.default_rng(0)
+    x, dy = generator.standard_normal((2, *shape)).astype(dtype)
+    gamma, beta = generator.standard_normal((2, shape[1])).astype(dtype)
+    y, vjp = grouped(x, gamma, beta, groups=groups, eps=1e-5, **options)
+    return (y, *vjp(dy))
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups"),
+    [((1500, 300), 1), ((700, 40, 9), 5), ((1, 60, 50, 50), 60), ((9, 40, 25, 25), 4)],
+    ids=["rows", "short groups", "instances of one row", "long groups"],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_number_of_threads_changes_no_bit_of_a_grouped_norm(grouped, shape, groups, dtype):
+    one = grouped_results(grouped, shape, dtype, groups)
+    for threads in (2, 3):
+        for a, b in zip(grouped_results(grouped, shape, dtype, groups, threads=threads), one, strict=True):
+            assert same_bits(a, b)
+
+
+def test_a_given_output_of_a_grouped_norm_is_filled_and_returned(grouped):
+    expected = grouped_results(grouped, (40, 6, 5), "float32", 3)
+    given = empty((40, 6, 5), "float32", offset=1)
+    y, *_ = grouped_results(grouped, (40, 6, 5), "float32", 3, out=(given,))
+    assert y is given
+    assert same_bits(y, expected[0])
+
+
+@pytest.mark.parametrize(
+    ("out", "error", "message"),
+    [
+        (np.empty((4, 3)), TypeError, "out is an array of float64, expected a tuple of one array"),
+        ((np.empty((4, 3)), np.empty(3)), TypeError, "out is a tuple, expected a tuple of one array"),
+        ((np.empty((3, 4)),), ValueError, r"y in out has shape \(3, 4\), expected the shape of x"),
+        ((X,), ValueError, "y in out shares memory"),
+    ],
+)
+def test_wrong_outputs_of_a_grouped_norm_are_refused(grouped, out, error, message):
+    with pytest.raises(error, match=message):
+        grouped(X, C, C, **GROUPED_OPTIONS, out=out)
 
 
 @pytest.mark.skipif(not STATM.exists(), reason=f"reads {STATM}")

@@ -141,6 +141,17 @@ def test_the_same_mistake_on_other_lines_counts_as_one():
         assert mistake.students == len(makers)
 
 
+def test_the_same_mistake_in_other_names_counts_as_one():
+    result = a_class(20)
+    rows = []
+    graded = [row for row in result.rows if row.grade][:2]
+    for row, hint in zip(graded, ("Line 4: `mu` is a sum.", "Line 18: `x.sum(0)` is a sum."), strict=True):
+        item = replace(row.grade.results[0], outcome=Outcome.FAILED, hint=hint)
+        rows.append(replace(row, grade=replace(row.grade, results=(item,))))
+
+    assert [(m.words, m.students) for m in mistakes(replace(result, rows=tuple(rows)))] == [("… is a sum.", 2)]
+
+
 def test_what_is_no_item_has_no_column_and_is_no_mistake():
     result = a_class(2)
     row = result.rows[-1]

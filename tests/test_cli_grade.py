@@ -429,7 +429,7 @@ def told(output):
         (("regrade", "diff", "{out}", "1", "7"), "there is no set '7'"),
         (("regrade", "apply", "{out}", "../../out"), "there is no set '../../out'"),
         (("regrade", "publish", "{empty}"), "no grades in it"),
-        (("gradescope", "build", "-a", "nothing"), "there are cs231n-batchnorm"),
+        (("gradescope", "build", "-a", "nothing"), "known: cs231n-batchnorm"),
         (("gradescope", "run", "--root", "{empty}"), "secret: No such file"),
         (("github", "{subs}"), "which assignment?"),
     ],

@@ -274,7 +274,7 @@ def test_the_page_has_the_picture_and_nothing_from_elsewhere(half):
     assert page.count("<svg") == 1
     assert "default-src 'none'" in page
     assert "<script" not in page
-    assert "prefers-color-scheme: dark" in page
+    assert "light-dark(" in page
     assert "<svg" not in diagnosis_html(show(half, Hints.WHAT))
 
 

@@ -67,11 +67,11 @@ def test_a_gradient_without_gamma_is_nowhere_near():
     assert dgamma < 1e-11
 
 
-def test_simplified_and_staged_differ_in_the_last_digits_of_dx_only():
+def test_simplified_and_staged_differ_in_the_last_digits_only():
     dx, dgamma, dbeta = errors_between(STAGED, SIMPLIFIED)
     assert 0 < dx <= 1e-11
-    assert dgamma == 0
-    assert dbeta == 0
+    assert 0 <= dgamma <= 1e-11
+    assert 0 <= dbeta <= 1e-11
 
 
 def test_the_speed_up_is_a_median_inside_its_interval():

@@ -15,7 +15,7 @@ from bnbench.registry import Registry, discover
 REGISTRY = discover().implementations
 STAGED = REGISTRY["numpy_staged"]
 MUTANTS = {mutant.name: mutant for mutant in ALL_MUTANTS}
-FITTING = [i for i in REGISTRY.values() if i.capabilities.norm != "instance"]
+FITTING = [i for i in discover().select(()) if i.capabilities.norm != "instance"]
 
 
 def recipe(norm):

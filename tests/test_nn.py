@@ -12,7 +12,7 @@ from bnbench.mutants import ALL_MUTANTS, forward_of  # noqa: E402
 from bnbench.registry import UnknownImplementationError, discover  # noqa: E402
 
 REGISTRY = discover()
-AVAILABLE = [i for i in REGISTRY.implementations.values() if not REGISTRY.missing(i)]
+AVAILABLE = [i for i in REGISTRY.select(()) if not REGISTRY.missing(i)]
 NAMES = {norm: [i.name for i in AVAILABLE if i.capabilities.norm == norm] for norm in ("batch", "layer", "group")}
 MUTANTS = {mutant.name: mutant for mutant in ALL_MUTANTS}
 PAIRS = [

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from bnbench.implementations.numpy_simplified import channel_sum, middle
 
 from bnbench.cases import case_id, draw, draw_cotangent, grid
 from bnbench.kernels import local_kernel, same_bits
@@ -42,22 +43,53 @@ def test_agrees_with_the_reference_to_a_few_roundings(case):
 @pytest.mark.parametrize(
     "case", [case for case in grid() if case.norm == "batch" and case.dtype != "float16"], ids=case_id
 )
-def test_forward_dgamma_and_dbeta_have_the_bits_of_the_staged_graph(case):
+def test_differs_from_the_staged_graph_by_a_few_roundings(case):
     inputs, dy = draw(case), draw_cotangent(case)
     simplified, staged = (
         local_kernel(REGISTRY[name].load())(inputs, dy) for name in ("numpy_simplified", "numpy_staged")
     )
-    assert same_bits(simplified.y, staged.y)
-    assert same_bits(simplified.gradients[0].dgamma, staged.gradients[0].dgamma)
-    assert same_bits(simplified.gradients[0].dbeta, staged.gradients[0].dbeta)
+    assert rounding_errors(simplified.y, staged.y) <= 8
+    for a, b in zip(simplified.gradients[0], staged.gradients[0], strict=True):
+        assert rounding_errors(a, b) <= 8
 
 
-def test_an_empty_batch_leaves_the_running_statistics_alone():
+@pytest.mark.parametrize("shape", [(1024, 3), (1025, 3), (600, 1), (2, 3, 700), (600, 3, 1)])
+def test_sums_of_many_rows_or_values_are_added_in_double(shape):
+    generator = np.random.default_rng(0)
+    a = (1 + generator.random(shape)).astype(np.float32)
+    b = (1 + generator.random(shape)).astype(np.float32)
+    axes = (0, *range(2, len(shape)))
+    wide = [v.astype(np.float64).reshape(*shape[:2], -1) for v in (a, b)]
+    sums = channel_sum(a.reshape(wide[0].shape)), channel_sum(*(v.reshape(wide[0].shape) for v in (a, b)))
+    assert sums[0] == pytest.approx(a.sum(axes, dtype=np.float64), rel=3e-6)
+    assert sums[1] == pytest.approx(np.einsum("ncl,ncl->c", *wide), rel=3e-6)
+    assert {total.dtype for total in sums} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("order", [(3, 1, 2), (1e6, 0, 1), (0, 1, 1e6), (1, 1, 0), (2, 2, 2)])
+def test_the_middle_of_three_is_their_median(order):
+    assert middle(*map(np.asarray, order)) == np.median(order)
+
+
+def test_an_outlier_in_the_first_row_costs_no_digits():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((4096, 3)).astype(np.float32)
+    x[0] = 1e6
+    c = np.ones(3, np.float32)
+    y, _, _ = IMPLEMENTATION.load()(x, c, c, c, c, **ARGUMENTS)
+    wide = x.astype(np.float64)
+    expected = (wide - wide.mean(0)) / np.sqrt(wide.var(0) + 1e-5) + 1
+    assert np.abs(y - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (0, 3, 2), (4, 3, 0)])
+def test_an_empty_batch_leaves_the_running_statistics_alone(shape):
     c = np.full(3, 0.5)
-    x = np.empty((0, 3, 2))
+    x = np.empty(shape)
     y, (running_mean, running_var), vjp = IMPLEMENTATION.load()(x, c, c, c, c, **ARGUMENTS)
     dx, dgamma, dbeta = vjp(y)
     assert y.shape == dx.shape == x.shape
+    assert dgamma.shape == dbeta.shape == c.shape
     assert same_bits(running_mean, c)
     assert same_bits(running_var, c)
     assert not dgamma.any()
@@ -94,8 +126,8 @@ def test_float32_keeps_its_digits_over_many_rows():
     y, _, _ = IMPLEMENTATION.load()(x, c, c, c, c, **ARGUMENTS)
     wide = x.astype(np.float64)
     expected = (wide - wide.mean(0)) / np.sqrt(wide.var(0) + 1e-5) + 1
-    # Half a rounding of mu is 0.005 sd here; adding the rows in float32 would move mu by 3 sd.
-    assert np.abs(y - expected).max() <= 0.01
+    # A mean rounded to float32 would be off by 0.005 sd here, one that was added up in float32 by 3 sd.
+    assert np.abs(y - expected).max() <= 1e-5
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from bnbench.registry import PluginPathError, Registry, UnknownImplementationErr
 
 PLUGINS = Path(__file__).parent / "plugins"
 SHIPPED = {
-    *("c_fused", "numba_fused", "numpy_simplified", "numpy_staged", "torch_composed", "torch_native"),
+    *("c_fused", "numba_fused", "numpy_simplified", "numpy_staged", "torch_compiled", "torch_composed", "torch_native"),
+    *("torch_channels_last", "torch_cuda"),
     *(f"{library}_{norm}_norm" for library in ("c", "numpy", "torch") for norm in GROUPED),
 }
 
@@ -38,6 +39,21 @@ def test_discovery_imports_nothing_heavy():
 
     assert "bnbench.implementations.torch_native" in loaded
     assert not {"torch", "numba", "pandas", "altair", "pydantic"} & set(loaded)
+
+
+def test_what_runs_on_request_runs_only_where_it_is_named():
+    slow, quick = (Implementation(name=n, load=lambda: None, on_request=n == "slow") for n in ("slow", "quick"))
+    registry = Registry(implementations={"slow": slow, "quick": quick})
+    assert registry.select(()) == (quick,)
+    assert registry.select(["slow"]) == (slow,)
+
+
+def test_a_missing_module_is_named_before_what_else_is_missing():
+    asked = []
+    given = {"name": "mine", "load": lambda: None, "unavailable": lambda: asked.append(1) or "no compiler"}
+    assert Registry.missing(Implementation(**given)) == "no compiler"
+    assert Registry.missing(Implementation(**given, requires={"no_such_module": "get it"})).startswith("no_such_module")
+    assert len(asked) == 1
 
 
 def test_a_path_adds_what_it_declares(tmp_path):

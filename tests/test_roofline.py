@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bnbench.model import Interval
+from bnbench.model import Interval, SelfTest
 from bnbench.policy import environment
 from bnbench.registry import discover
+from bnbench.report.charts.memory import memory_charts
 from bnbench.report.roofline import (
     AccuracyRow,
     NumpyRow,
@@ -50,7 +51,7 @@ def test_geometric_mean_of_ratios():
     assert geometric_mean([2, 8]) == pytest.approx(4)
 
 
-def test_the_faster_layout_of_torch_counts():
+def test_the_fastest_of_torch_counts():
     assert best_of_torch(row(6.0)) == pytest.approx(3)
 
 
@@ -88,16 +89,25 @@ def test_an_error_that_is_nan_misses_the_target():
     assert line.endswith("| missed |")
 
 
+@pytest.mark.parametrize(("seconds", "verdict"), [(0.4, "met"), (0.6, "missed by 20%"), (float("nan"), "missed by")])
+def test_kernels_are_loaded_from_the_cache_in_time_or_the_target_is_missed(seconds, verdict):
+    found = Roofline(environment=environment(), loading={"compiled": 9.0, "from the cache": seconds})
+    (line,) = lines(found, "loaded from the cache")
+    assert verdict in line
+    assert lines(found, "| compiled | 9.00 s |")
+
+
 def test_every_row_and_the_machine_stand_on_the_page():
     found = Roofline(
         environment=environment("as it is"),
-        load=(0.5, 2.0),
+        selftest=SelfTest(rows=(), planted=0.05, boundary=1e-7, load=(0.5, 2.0)),
         rows=[row(), row(operation="backward"), row(dtype="float64", shape=(8, 3, 224, 224))],
         numpy=[NumpyRow(shape=(4, 5), operation="backward", ratio=interval(3.0))],
         overhead={"a call": 1.5e-6},
     )
     page = roofline_markdown(found)
-    assert "Allocator: as it is. Load before and after: 0.5, 2.0." in page
+    assert "Allocator: as it is." in page
+    assert "A timed call includes 100 ns of bnbench. Load: 0.5, 2.0." in page
     assert "| 8x3x224x224 | 5000000 | 1000000 | 5.00 (4.50 to 5.50) | 700000 | 0.70 (0.63 to 0.77) |" in page
     assert "| 4x5 | 3.00 (2.70 to 3.30) |" in page
     assert "| a call | 1.50 µs |" in page
@@ -114,6 +124,7 @@ def test_a_small_measurement_has_every_column(threads):
         shapes=[(16, 8), (4, 3, 5, 5)],
         settings=[("float32", threads)],
         budget=0.01,
+        compiling=False,
         progress=lambda done, total, doing: seen.append((done, total, doing)),
     )
     assert [done for done, _, _ in seen] == list(range(6))
@@ -121,6 +132,7 @@ def test_a_small_measurement_has_every_column(threads):
     for one in found.rows:
         assert {"torch", "c_fused", "plain", "streamed"} <= set(one.seconds)
         assert ("torch_channels_last" in one.seconds) == (len(one.shape) == 4)
+        assert ("torch_out" in one.seconds) == (one.operation != "backward")
         numba = not REGISTRY.missing(REGISTRY.implementations["numba_fused"])
         assert ("numba_fused" in one.seconds) == (threads == 1 and numba)
         assert one.ratios["torch"].median == 1
@@ -128,6 +140,7 @@ def test_a_small_measurement_has_every_column(threads):
     own = [error for one in found.accuracy if one.implementation == "c_fused" for error in one.errors]
     assert 0 < max(own) <= 5e-6
     assert len(found.numpy) == 4
+    assert [(each.implementation, each.size) for each in found.selftest.rows] == [("c_fused", "small")]
     assert set(found.overhead) == {
         f"c_fused {operation} {shape} float32"
         for operation in ("forward_train", "backward")
@@ -139,3 +152,22 @@ def test_without_what_is_compared_there_is_no_page(monkeypatch):
     monkeypatch.setattr(type(REGISTRY), "missing", lambda *_: "it is not there")
     with pytest.raises(RuntimeError, match="torch_native: it is not there"):
         roofline(REGISTRY, environment(), progress=lambda *_: None)
+
+
+def test_the_chart_has_every_rate_and_the_memory_s_own_above():
+    found = Roofline(
+        environment=environment("none"),
+        rows=[row(shape=(64, 128)), row(shape=(256, 1024)), row(shape=(256, 1024), operation="backward")],
+    )
+    ((dtype, threads, chart),) = memory_charts(found)
+    points = chart.spec["data"]["values"]
+    ceiling = {(point["panel"], point["elements"]): point["rate"] for point in points if "implementation" not in point}
+
+    assert (dtype, threads) == ("float32", 1)
+    assert "c_fused reaches 70% of the speed of the memory alone" in chart.finding
+    assert ceiling["forward, train", 8192] == pytest.approx(2 * 4 * 8192 / 0.7 / 1e9)
+    assert ceiling["backward", 262144] == pytest.approx(3 * 4 * 262144 / 0.7 / 1e9)
+    assert {point["implementation"] for point in points if "implementation" in point} == {
+        "torch", "c_fused", "torch_channels_last",
+    }  # fmt: skip
+    assert f"]({chart.name}.svg)" in roofline_markdown(found, {(dtype, threads): f"![x]({chart.name}.svg)"})

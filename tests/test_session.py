@@ -157,6 +157,20 @@ def test_progress_counts_up_to_the_total():
         assert last[0] == last[1] > 0
 
 
+def test_what_is_timed_is_timed_against_itself_too_on_every_size():
+    report = report_of(CORRECT_ONE, timing_cases=(CASE, Case(shape=(65, 128))), operations=("backward",))
+
+    assert [(row.implementation, row.size, row.case) for row in report.selftest.rows] == [
+        ("correct", "small", "float64/9x5/train"),
+        ("correct", "medium", "float64/65x128/train"),
+    ]
+    assert report.selftest.boundary > 0
+
+
+def test_where_nothing_is_timed_there_is_no_self_test():
+    assert report_of(CORRECT_ONE, cases=(CASE,)).selftest is None
+
+
 @pytest.mark.parametrize(
     ("statuses", "broken", "code"),
     [

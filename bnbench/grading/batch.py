@@ -67,7 +67,7 @@ def grade_class(
     ``out`` is the class's folder (:mod:`bnbench.grading.sets`). A first grading counts at once. ``resume`` goes on with
     the newest set, leaving out what has a grade without grader errors. ``regrade`` is the reason of a new set, which
     counts when it is applied; ``only`` these students are graded, by user name, the others keep what they have.
-    ``jobs`` processes, or the workers of the Dask ``scheduler``.
+    ``jobs`` processes, or the workers of the Dask ``scheduler``. Without a ``roster`` that of the set before holds on.
 
     Raises SetError when there are grades already and neither is asked for, JournalError, SchedulerError, OSError, and
     whatever overrides.csv and extensions.csv are refused with. Each leaves the journal valid, and so does Ctrl-C.
@@ -75,7 +75,10 @@ def grade_class(
     out.mkdir(parents=True, exist_ok=True)
     decisions_of(out)  # refused before hours of work, not after
     name, begun = _set_for(out, resume=resume, regrade=regrade)
+    known = begun or (read_set(out, applied) if (applied := applied_set(out)) else None)
+    roster = tuple(roster) or (known.roster if known else ())
     record = _record(out, begun, assignment, epoch, members(handed, roster), regrade=regrade, only=only)
+    record = replace(record, roster=roster)
     wanted = [member for member in record.members if member.digest and _is_wanted(member, only, record)]
     # Of the same bytes under several names the first member's stands for all.
     names = {member.digest: member.source_name for member in reversed(wanted)}

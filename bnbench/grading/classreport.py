@@ -7,12 +7,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from bnbench.grading.model import Assignment, ItemResult, Outcome
 from bnbench.grading.results import ClassResult
 from bnbench.grading.roster import Row, Standing
-from bnbench.report import words
+from bnbench.report.page import environment
 
 BARS = 10
 """Of the histogram of points."""
@@ -81,31 +80,24 @@ class Bar:
 
 def render_class(result: ClassResult) -> str:
     """The page: HTML that needs nothing else. The same bytes for the same class."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("bnbench.grading"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_show,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     bars = histogram(result)
-    return environment.get_template("class.html.j2").render(
-        result=result,
-        assignment=result.assignment,
-        students=[(row, _cells(row, result.assignment), _besides(row, result.assignment)) for row in result.rows],
-        name_of=name_of,
-        mistakes=mistakes(result),
-        hardest=hardest(result),
-        bars=bars,
-        tallest=max((bar.students for bar in bars), default=0),
-        statistics=statistics(result),
-        keys=[(WORDS[outcome], _tone(outcome)) for outcome in Outcome],
-        STANDINGS=STANDINGS,
-        Standing=Standing,
+    return (
+        environment("bnbench.grading")
+        .get_template("class.html.j2")
+        .render(
+            result=result,
+            assignment=result.assignment,
+            students=[(row, _cells(row, result.assignment), _besides(row, result.assignment)) for row in result.rows],
+            name_of=name_of,
+            mistakes=mistakes(result),
+            hardest=hardest(result),
+            bars=bars,
+            tallest=max((bar.students for bar in bars), default=0),
+            statistics=statistics(result),
+            keys=[(WORDS[outcome], _tone(outcome)) for outcome in Outcome],
+            STANDINGS=STANDINGS,
+            Standing=Standing,
+        )
     )
 
 
@@ -164,8 +156,8 @@ def name_of(row: Row) -> str:
 
 def _kind(item: ItemResult) -> str:
     words_ = item.hint or item.what or WORDS[item.outcome]
-    without_place = re.sub(r"\b(?:cell \d+, )?lines? \d+(?:-\d+)?:?\s*", "", words_)
-    said = without_place.strip()[:200]
+    without_place = re.sub(r"\b(?:cell \d+, )?lines? \d+(?:-\d+)?:?\s*", "", words_, flags=re.IGNORECASE)
+    said = re.sub(r"`[^`]*`", "…", without_place).strip()[:200]  # in everybody's own names it is the same mistake
     return f"{said} ({item.check})" if item.check and not item.hint else said
 
 
@@ -200,7 +192,3 @@ def _tone(outcome: Outcome) -> str:
     if outcome in HALF:
         return "h"
     return "n" if outcome in NOT_JUDGED else "b"
-
-
-def _show(value: Any) -> Any:
-    return words.visible(value) if type(value) is str else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
 
@@ -58,12 +58,16 @@ class Complaint:
     sentence: str
 
 
-def lint(assignment: Assignment) -> tuple[Complaint, ...]:
+Progress: TypeAlias = Callable[[int, int, str], None]
+"""``progress(done, total, doing)``."""
+
+
+def lint(assignment: Assignment, progress: Progress = lambda *_: None) -> tuple[Complaint, ...]:
     """Complaints on an assignment; () for one that may be used. Takes seconds: checks are run.
 
     An item is tried with the items that it needs: a submission that fails one of those gets no points for it.
     """
-    return (*_of_the_whole(assignment), *_of_items(assignment))
+    return (*_of_the_whole(assignment), *_of_items(assignment, progress))
 
 
 def _of_the_whole(assignment: Assignment) -> Iterator[Complaint]:
@@ -75,11 +79,12 @@ def _of_the_whole(assignment: Assignment) -> Iterator[Complaint]:
         yield Complaint(item="", sentence="every item is hidden: students learn nothing before it is too late")
 
 
-def _of_items(assignment: Assignment) -> Iterator[Complaint]:
+def _of_items(assignment: Assignment, progress: Progress) -> Iterator[Complaint]:
     if dependency_cycle(assignment.items):
         return
     passes = _passes_cs231n if assignment.kind == "cs231n" else _passes_uw
-    for item in assignment.items:
+    for done, item in enumerate(assignment.items):
+        progress(done, len(assignment.items), f"{item.number} {item.title}")
         if not item.points:
             continue  # a remark: what passes gains nothing
         chain = tuple(_with_needs(item, {other.number: other for other in assignment.items}))

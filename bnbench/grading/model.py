@@ -170,3 +170,9 @@ class Grade:
     @property
     def max_points(self) -> int:
         return sum(result.max_points for result in self.results)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """In a notebook: as its student sees it."""
+        from bnbench.grading.notebook import grade_html, grade_text
+
+        return {"text/plain": grade_text(self), "text/html": grade_html(self)}

@@ -44,6 +44,12 @@ class ClassResult:
             f"{without}, {errors} grader error{'s'[: errors != 1]}"
         )
 
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """In a notebook: the class as its instructor sees it."""
+        from bnbench.grading.notebook import class_html, class_text
+
+        return {"text/plain": class_text(self), "text/html": class_html(self)}
+
 
 def class_result(
     assignment: Assignment,

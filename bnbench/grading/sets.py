@@ -19,6 +19,7 @@ from bnbench.grading.files import write_whole
 from bnbench.grading.journal import Entry, key_of, plain, read_journal
 from bnbench.grading.members import Member
 from bnbench.grading.model import Assignment
+from bnbench.grading.roster import Student
 
 JOURNAL = "journal.jsonl"
 CLASS = "class.json"
@@ -39,6 +40,8 @@ class ClassSet:
     epoch: str
     bnbench: str
     members: tuple[Member, ...] = ()
+    roster: tuple[Student, ...] = ()
+    """As it was given, or as the set before had it; a later set without one takes this."""
     reason: str = ""
     """Of a regrade."""
     based_on: str = ""

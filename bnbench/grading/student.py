@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from bnbench.grading.model import Grade, ItemResult, Outcome, Visibility
 from bnbench.report.markdown import code, console, prose
+from bnbench.report.page import environment
 from bnbench.report.words import visible
 
 if TYPE_CHECKING:
@@ -229,14 +230,4 @@ def html(grade: Grade, *, after_due: bool = False) -> str:
 @cache
 def _page() -> Template:
     # Once for a whole class: compiling it takes longer than everything else of a page.
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("bnbench.grading"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("student.html.j2")
+    return environment("bnbench.grading").get_template("student.html.j2")

@@ -1,17 +1,18 @@
-"""What there is, for the terminal: the list of implementations and the page of one check."""
+"""What there is: the list of implementations, and the entries of a check, a quantity, a wrong normalization, a word."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from bnbench.diagnose.steps import Step
 from bnbench.model import Broken, Check, Implementation
+from bnbench.mutants.recipe import Mutant
+from bnbench.report.entry import Entry, Section
 
 
 def listing(
@@ -20,6 +21,7 @@ def listing(
     """A table of implementations: what each declares and why it is unavailable, if it is."""
     table = Table("implementation", "state", "norm", "dtypes", "ranks", "ddof", "summary", box=None, pad_edge=False)
     table.columns[0].no_wrap = True  # a name is there to be copied
+    table.columns[1].no_wrap = True
     table.columns[-1].overflow = "fold"
     notes: list[RenderableType] = []
     for implementation in implementations:
@@ -27,7 +29,9 @@ def listing(
         reason = missing(implementation)
         table.add_row(
             Text(implementation.name, style="bold"),
-            Text("unavailable", style="yellow") if reason else Text("available", style="green"),
+            Text("unavailable", style="yellow")
+            if reason
+            else Text("on request" if implementation.on_request else "available", style="green"),
             declared.norm,
             ", ".join(declared.dtypes),
             f"{min(declared.ranks)}-{max(declared.ranks)}",
@@ -43,38 +47,60 @@ def listing(
     return Group(table, *notes)
 
 
-def explanation(check: Check, bug: str) -> RenderableType:
-    """One check on one page: claim, maths, usual cause, and the mutant that it catches."""
+def check_entry(check: Check, bug: str) -> Entry:
+    """One check: claim, maths, usual cause, and the mutant that it catches."""
     modes = {True: "train mode", False: "eval mode", None: "train and eval mode"}
-    parts: list[RenderableType] = [
-        Text.assemble((f"{check.code}  ", "bold"), (check.claim, "bold")),
-        Text(f"{check.group}, {modes[check.training]}; {check.name}", style="dim"),
-    ]
-    sections = {
-        "Maths": check.maths,
-        "Usual cause": check.usual_cause,
-        "Catches": f"{check.mutant}: {bug}",
-        "Measured only after": ", ".join(check.after),
-    }
-    for title, text in sections.items():
-        if text:
-            parts += [Text(f"\n{title}", style="bold"), Padding(Text(reflowed(text)), (0, 0, 0, 2))]
-    return Group(*parts)
+    return Entry(
+        word=check.code,
+        kind="check",
+        lead=check.claim,
+        remark=f"{check.group}, {modes[check.training]}; {check.name}",
+        sections=_sections(
+            {
+                "Maths": check.maths,
+                "Usual cause": check.usual_cause,
+                "Catches": f"{check.mutant}: {bug}",
+                "Measured only after": ", ".join(check.after),
+            }
+        ),
+    )
 
 
-def step_page(step: Step) -> RenderableType:
-    """One quantity of the graph on one page: formula, why, shape, unit, the usual slip."""
-    parts: list[RenderableType] = [Text(f"{step.quantity}: {step.formula}", style="bold")]
-    sections = {"Why": step.why, "Shape": step.shape, "Unit": step.unit, "Usual slip": step.slip}
-    for title, text in sections.items():
-        if text:
-            parts += [Text(f"\n{title}", style="bold"), Padding(Text(text), (0, 0, 0, 2))]
-    if step.unit:
-        parts.append(Text("\nUnits are those of x in metres and a loss without one.", style="dim"))
-    return Group(*parts)
+def step_entry(step: Step) -> Entry:
+    """One quantity of the graph: formula, why, shape, unit, the usual slip."""
+    return Entry(
+        word=step.quantity,
+        kind="quantity",
+        lead=step.formula,
+        sections=_sections({"Why": step.why, "Shape": step.shape, "Unit": step.unit, "Usual slip": step.slip}),
+        note="Units are those of x in metres and a loss without one." if step.unit else "",
+    )
 
 
-def reflowed(text: str) -> str:
-    """Paragraphs as one line each, so that they wrap to any width; indented formulas as they stand."""
-    paragraphs = text.split("\n\n")
-    return "\n\n".join(p if p.startswith(" ") else " ".join(p.split()) for p in paragraphs)
+def mutant_entry(mutant: Mutant, codes: Iterable[str]) -> Entry:
+    """One wrong normalization: the bug, what it is in the words of a diagnosis, and the checks that are named by it."""
+    cause = f"{mutant.cause[0]} of {mutant.cause[1]}" if mutant.cause else ""
+    return Entry(
+        word=mutant.name,
+        kind="wrong normalization",
+        lead=mutant.bug,
+        remark=f"a mutant of {mutant.norm} norm",
+        sections=_sections({"A diagnosis calls it": cause, "Caught by": ", ".join(codes)}),
+    )
+
+
+def word_entry(word: str, senses: Mapping[str, str]) -> Entry:
+    """A word that reports print; ``senses`` has a meaning by where the word is printed."""
+    if len(senses) == 1:
+        ((kind, meaning),) = senses.items()
+        return Entry(word=word, kind=kind, lead=meaning, remark=kind)
+    return Entry(
+        word=word,
+        kind=next(iter(senses)),
+        lead=", or ".join(f"a{'n' if kind[0] in 'aeiou' else ''} {kind}" for kind in senses),
+        sections=tuple(Section(title=kind[0].upper() + kind[1:], text=meaning) for kind, meaning in senses.items()),
+    )
+
+
+def _sections(texts: Mapping[str, str]) -> tuple[Section, ...]:
+    return tuple(Section(title=title, text=text) for title, text in texts.items() if text)

@@ -10,7 +10,7 @@ from bnbench.report.codec import plain
 from bnbench.report.diagnosis import TONES, ShownDiagnosis, ShownFinding, ShownLayer, ShownLine
 from bnbench.report.graph import SIGNS, graph_svg
 from bnbench.report.markdown import code, console, fenced, prose
-from bnbench.report.words import visible
+from bnbench.report.page import environment
 
 
 def diagnosis_json(shown: ShownDiagnosis) -> str:
@@ -88,27 +88,13 @@ def _finding(finding: ShownFinding) -> Iterator[str]:
 
 def diagnosis_html(shown: ShownDiagnosis) -> str:
     """One page that needs nothing else, runs nothing, and follows the reader's scheme, light or dark."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    def show(value: Any) -> Any:
-        return visible(value, keep="\n\t") if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    environment = Environment(
-        loader=PackageLoader("bnbench.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=show,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     pictures = {
         layer.name: Markup(graph_svg(layer.picture))  # noqa: S704 - escaped by its own template
         for layer in shown.layers
         if layer.picture is not None and layer.picture.nodes and layer.lines
     }
-    environment.filters["spoken"] = spoken
-    return environment.get_template("diagnosis.html.j2").render(
-        shown=shown, pictures=pictures, tones=TONES, signs=SIGNS
-    )
+    page = environment()
+    page.filters["spoken"] = spoken
+    return page.get_template("diagnosis.html.j2").render(shown=shown, pictures=pictures, tones=TONES, signs=SIGNS)

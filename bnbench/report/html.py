@@ -3,86 +3,106 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from urllib.parse import quote
 
-from bnbench.model import Comparison, Finding, Interval, Measurement, Report, Status
-from bnbench.report import charts, digest, words
-from bnbench.report.charts import Chart, throughput_charts
+from bnbench.model import Interval, Measurement, Report, Status
+from bnbench.report import digest, words
+from bnbench.report.charts import Chart, charts
+from bnbench.report.entry import Entry
+from bnbench.report.explorer import explanations, explorer_json
+from bnbench.report.page import environment
+from bnbench.report.selftest import head
 from bnbench.report.staged_graph import staged_svg
 from bnbench.tolerances import BANDS, band
 
-IN_FULL = 3
-"""How many findings of one check are shown with all their evidence; the next have one line each."""
-IN_SHORT = 9
-"""How many of those there are at most, the worst first: the page stays below 3 MB."""
 TICKS = tuple(mantissa * 10.0**exponent for exponent in range(-6, 7) for mantissa in (1, 2, 5))
 
 
 def render_html(report: Report) -> str:
     """The whole report as one HTML document with inline styles, script and drawings."""
-    return render_page(report, throughput_charts(report))
+    return render_page(report, charts(report), explanations())
 
 
-def render_page(report: Report, drawings: Sequence[Chart]) -> str:
-    """The page around given drawings: the same bytes wherever it is rendered."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def render_page(report: Report, drawings: Sequence[Chart], explained: Mapping[str, Entry]) -> str:
+    """The page around given drawings and explanations of checks: the same bytes wherever it is rendered."""
     from markupsafe import Markup
 
-    def show(value: Any) -> Any:
-        return words.visible(value, keep="\n\t") if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    environment = Environment(
-        loader=PackageLoader("bnbench.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=show,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
+    page = environment()
+    page.filters |= {
         "number": words.number,
         "three_digits": words.three_digits,
         "scientific": words.scientific,
         "duration": words.duration,
         "interval": words.interval,
         "margin": words.margin,
-        "place": words.shape_of_index,
-        "values": words.values,
         "band": band,
         "band_class": band_class,
         "direction": direction,
+        "query": query,
     }
-    return environment.get_template("index.html.j2").render(
+    groups = digest.groups(report)
+    return page.get_template("index.html.j2").render(
         report=report,
         headline=digest.headline(report),
         tone=tone(report),
+        facts=facts(report),
+        selftest=head(report.selftest) if report.selftest else "",
         totals=digest.totals(report.findings),
         overviews=digest.overviews(report),
         names=digest.names(report),
         codes=digest.codes(report),
         checks={check.code: check for check in report.checks},
-        groups=digest.groups(report),
-        cells={(group.implementation, group.check): (i, group) for i, group in enumerate(digest.groups(report))},
+        groups=groups,
+        troubled={group.check for group in groups if group.unresolved},
+        cells={(group.implementation, group.check): group for group in groups},
         errors=digest.relative_errors(report),
         operations=digest.timings(report),
         axis=ratio_axis(report.measurements),
-        drawings=[(drawing.title, Markup(drawing.svg)) for drawing in drawings],  # noqa: S704 - made of our numbers
-        symbols=charts.symbols(report),
+        drawings=[(drawing, Markup(drawing.svg)) for drawing in drawings],  # noqa: S704 - escaped by what draws it
         staged=Markup(staged_svg(report)) if report.staged_errors else "",  # noqa: S704 - of our own template
+        data=Markup(explorer_json(report, explained)),  # noqa: S704 - has no character that HTML reads
         environment=words.environment(report.environment),
         capabilities=words.capabilities,
-        worst=worst,
         Status=Status,
         GLYPHS=words.GLYPHS,
         MEANINGS=words.MEANINGS,
         OPERATIONS=words.OPERATIONS,
         BANDS=BANDS,
-        IN_FULL=IN_FULL,
-        IN_SHORT=IN_SHORT,
     )
+
+
+def facts(report: Report) -> tuple[tuple[str, str, str], ...]:
+    """What the summary says at once: a name, a value, and what is worth knowing beside it."""
+    verified = [overview for overview in digest.overviews(report) if overview.counts]
+    cases = len({finding.case for finding in report.findings})
+    made = report.environment
+    python, *versions = (f"Python {made.python}", *(f"{name} {made.versions[name]}" for name in sorted(made.versions)))
+    return (
+        (
+            "verified",
+            f"{_count(len(verified), 'implementation')}, {_count(len(digest.codes(report)), 'check')}",
+            f"{_count(len(report.findings), 'finding')} on {_count(cases, 'case')}",
+        ),
+        (
+            "timed",
+            _count(len(report.measurements), "row") if report.measurements else "nothing",
+            f"{_count(len(report.untimed), 'row')} not timed, with the reason" if report.untimed else "",
+        ),
+        ("on", made.cpu, f"{_count(made.cores, 'core')}, {_count(made.threads, 'thread')} each; {made.platform}"),
+        ("with", python, ", ".join(versions)),
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    """``1 case``, ``5,298 findings``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def query(value: str) -> str:
+    """Text as a value within the address of a page, as the page shows it (:func:`bnbench.report.words.visible`)."""
+    return quote(words.visible(value, keep="\n\t"), safe="")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,8 +156,3 @@ def tone(report: Report) -> str:
 def band_class(relative: float) -> str:
     """``band0`` (comfortable) to ``band3`` (wrong)."""
     return f"band{next((i for i, (end, _) in enumerate(BANDS) if relative <= end), len(BANDS))}"
-
-
-def worst(finding: Finding) -> Comparison | None:
-    """The comparison that is nearest to its limit, or furthest beyond."""
-    return max(finding.comparisons, key=words.margin, default=None)

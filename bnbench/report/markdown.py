@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 
 from bnbench.model import Finding, Measurement, Report, Status
 from bnbench.report import words
+from bnbench.report.charts import Chart, relative_error_charts, timing_charts, z_charts
 from bnbench.report.digest import (
     Group,
     Overview,
@@ -20,6 +22,7 @@ from bnbench.report.digest import (
     timings,
     totals,
 )
+from bnbench.report.selftest import head
 from bnbench.report.words import GLYPHS, number, visible
 
 SPECIAL = re.compile(r"[\\`*\[\]<>&|~$#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -27,16 +30,22 @@ OTHERS = 10
 """How many further cases of one check are listed before the rest is counted."""
 
 
+CHARTS = "charts"
+"""The folder beside the document with an SVG file for each chart."""
+
+
 def render_markdown(report: Report) -> str:
-    """The whole report as one Markdown document."""
+    """The whole report as one Markdown document; its charts stand beside it, under :data:`CHARTS`."""
     sections: tuple[tuple[str, Callable[[Report], Iterator[str]]], ...] = (
         ("Implementations", _implementations),
         ("Checks", _matrix),
         ("Relative errors", _relative_errors),
+        ("Noise", _noise),
         ("What did not pass", _unresolved),
         ("What was skipped", _skipped),
         ("Timings", _timings),
         ("Not timed", _untimed),
+        ("The staged graph", _staged_graph),
         ("Environment", _environment),
     )
     parts = [f"# {prose(headline(report))}"]
@@ -67,6 +76,16 @@ def console(command: str) -> str:
     return fenced(f"$ {visible(command)}", "console")
 
 
+def image(alt: str, file: str) -> str:
+    """An image whose text stands for it where it can't be seen. ``file`` is a relative path of ours."""
+    return f"![{prose(alt)}]({file})"
+
+
+def figure(chart: Chart) -> str:
+    """Its title, and the drawing."""
+    return f"**{prose(chart.title)}**\n\n{image(chart.finding, f'{CHARTS}/{chart.name}.svg')}"
+
+
 def fenced(text: str, language: str) -> str:
     """Lines of text as they stand, in a fence that is longer than any run of backquotes in them."""
     shown = visible(text, keep="\n")
@@ -74,7 +93,7 @@ def fenced(text: str, language: str) -> str:
     return f"{fence}{language}\n{shown}\n{fence}"
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]], *, left: int = 1) -> str:
+def table(head: Iterable[str], rows: Iterable[Iterable[str]], *, left: int = 1) -> str:
     """A table with its first ``left`` columns aligned left and the others right; cells are Markdown."""
     head = tuple(head)
     rule = (":--" if i < left else "--:" for i in range(len(head)))
@@ -85,7 +104,7 @@ def _implementations(report: Report) -> Iterator[str]:
     rows = overviews(report)
     if rows:
         head = ("implementation", "capabilities", *(f"{glyph} {status}" for status, glyph in GLYPHS.items()))
-        yield _table((*head, "error / limit", "relative error"), map(_overview, rows), left=2)
+        yield table((*head, "error / limit", "relative error"), map(_overview, rows), left=2)
     missing = [f"- {code(i.name)} is unavailable: {prose(i.reason)}" for i in report.implementations if not i.available]
     broken = [f"- broken plugin {code(broken.source)}: {prose(broken.error)}" for broken in report.broken]
     concluded = [f"- {code(i.name)}: {prose(i.conclusion)}" for i in report.implementations if i.conclusion]
@@ -111,7 +130,7 @@ def _matrix(report: Report) -> Iterator[str]:
     columns = [name for name in names(report) if any(name == of for of, _ in cells)]
     claims = {check.code: check.claim for check in report.checks}
     yield "The worst status over the cases, and on how many of them."
-    yield _table(
+    yield table(
         ("check", "claim", *map(code, columns)),
         (
             (code(check), prose(claims.get(check, "")), *(_cell(cells.get((name, check))) for name in columns))
@@ -130,11 +149,12 @@ def _relative_errors(report: Report) -> Iterator[str]:
     errors = relative_errors(report)
     if not errors.rows:
         return
+    yield from map(figure, relative_error_charts(report))
     yield (
         "max |a - b| / max(1e-8, |a| + |b|), the worst over cases: shown because courses speak it, never judged. "
         "The bands are meant for float64: in float32, rounding alone makes it doubtful."
     )
-    yield _table(
+    yield table(
         ("implementation", "dtype", *map(code, errors.quantities)),
         (
             (
@@ -151,6 +171,10 @@ def _relative_errors(report: Report) -> Iterator[str]:
         ),
         left=2,
     )
+
+
+def _noise(report: Report) -> Iterator[str]:
+    yield from map(figure, z_charts(report))
 
 
 def _unresolved(report: Report) -> Iterator[str]:
@@ -193,15 +217,18 @@ def _skipped(report: Report) -> Iterator[str]:
 
 
 def _timings(report: Report) -> Iterator[str]:
+    if report.selftest:
+        yield prose(head(report.selftest))
     if report.measurements:
         yield (
             "Median times. The ratio is the baseline's time over the implementation's own, measured in turns: above 1 "
             "is faster than the baseline; in brackets its 95 % interval. GB/s counts each input and output once. "
             "The error is relative to the largest value of the reference."
         )
+    yield from map(figure, timing_charts(report))
     for operation, blocks in timings(report).items():
         yield f"### Operation: {prose(words.OPERATIONS.get(operation, operation))}"
-        yield _table(
+        yield table(
             ("case", "implementation", "time", "ratio", "GB/s", "page faults per call", "error"),
             (_timing_row(measurement) for block in blocks for measurement in block.measurements),
             left=2,
@@ -222,12 +249,19 @@ def _timing_row(m: Measurement) -> tuple[str, ...]:
 
 def _untimed(report: Report) -> Iterator[str]:
     if report.untimed:
-        yield _table(
+        yield table(
             ("implementation", "case", "operation", "reason"),
             ((code(u.implementation), code(u.case), prose(u.operation), prose(u.reason)) for u in report.untimed),
             left=4,
         )
 
 
+def _staged_graph(report: Report) -> Iterator[str]:
+    if report.staged_errors:
+        worst = max(report.staged_errors.values(), key=lambda error: (math.isnan(error), error))
+        alt = "Every quantity of numpy_staged, compared with the definition; the largest relative error is"
+        yield image(f"{alt} {words.scientific(worst)}.", "staged_graph.svg")
+
+
 def _environment(report: Report) -> Iterator[str]:
-    yield _table(("", ""), ((prose(key), prose(value)) for key, value in words.environment(report.environment)), left=2)
+    yield table(("", ""), ((prose(key), prose(value)) for key, value in words.environment(report.environment)), left=2)

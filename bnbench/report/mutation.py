@@ -11,9 +11,10 @@ from bnbench.mutants.score import MutationScore, ScoreRow
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
     from rich.text import Text
 
+WIDTH = 80
+"""Columns at most."""
 NAMED = 2
 """How many codes are named before the rest is counted."""
 
@@ -51,17 +52,18 @@ def mutation_csv(score: MutationScore) -> str:
     return text.getvalue()
 
 
-def _table(first: str, last: str, rows: Iterable[ScoreRow], *, nobody: Text) -> Table:
+def _table(first: str, last: str, rows: Iterable[ScoreRow], *, nobody: Text) -> RenderableType:
     from rich.console import Group
+    from rich.constrain import Constrain
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(first, "norm", last, box=None, pad_edge=False, header_style="dim", width=80)
+    table = Table(first, "norm", last, box=None, pad_edge=False, header_style="dim", expand=True)
     table.columns[1].width, table.columns[2].width = 8, 15
     for row in rows:
         named, others = row.codes[:NAMED], len(row.codes) - NAMED
         codes = Text(" ".join([*named, *([f"+{others}"] if others > 0 else [])]), "bold red" if row.correct else "")
         what = Group(Text(row.name), Padding(Text(row.bug, "dim"), (0, 0, 0, 2)))
         table.add_row(what, row.norm, codes if row.codes else nobody)
-    return table
+    return Constrain(table, WIDTH)  # two tables that line up

@@ -6,8 +6,10 @@ import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from bnbench.model import Environment, Interval
+from bnbench.model import Environment, Interval, SelfTest
+from bnbench.report.selftest import head
 
 OPERATIONS: Mapping[str, str] = {
     "forward_train": "forward, train",
@@ -16,12 +18,14 @@ OPERATIONS: Mapping[str, str] = {
 }
 METHOD = """\
 Made by `bnbench kernels --output reports/sample`. torch is its raw kernel (`native_batch_norm` and its
-backward), without autograd. All of one row run in turns in one process, on the same arrays, which begin on
-a cache line; `c_fused` writes to given arrays. A ratio is torch's time over that of the other: the median
-over rounds, with its 95 % interval. The memory's time is that of a copy (forward) or of adding two arrays
-to a third (backward) of the same arrays, on as many threads, with or without streaming stores, whichever
-was faster. Every turn begins with calls that are not timed, one or, on several threads, those of 20 ms:
-caches are warm and the threads of whoever came before asleep."""
+backward), without autograd; `torch_out` writes to given arrays, `torch_channels_last` has images in that
+layout, and `torch_compiled` is what torch.compile makes of the kernel. All of one row run in turns in
+one process, on the same arrays, which begin on a cache line; `c_fused` and `numba_fused` write to given
+arrays. A ratio is torch's time over that of the other: the median over rounds, with its 95 % interval.
+The memory's time is that of a copy (forward) or of adding two arrays to a third (backward) of the same
+arrays, on as many threads, with or without streaming stores, whichever was faster. Every turn begins
+with calls that are not timed, one or, on several threads, those of 20 ms: caches are warm and the
+threads of whoever came before asleep."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,10 +70,12 @@ class Roofline:
     rows: Sequence[RooflineRow] = ()
     numpy: Sequence[NumpyRow] = ()
     accuracy: Sequence[AccuracyRow] = ()
-    load: tuple[float, ...] = ()
-    """Processes that ran or wanted to, on average over a minute, before the first row and after the last."""
+    selftest: SelfTest | None = None
+    """What the rows are worth."""
     overhead: Mapping[str, float] = field(default_factory=dict)
     """Seconds of one call with NumPy arrays in and given outputs, by what was called."""
+    loading: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of ``numba_fused``'s load in a new process: "compiled", and "from the cache"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +110,8 @@ NUMBA_TARGETS: Mapping[str, Target] = {
     "forward_train": Target(name="C", value=2.9),
     "backward": Target(name="C", value=1.5),
 }
+LOADING = 0.5
+"""Seconds in which all of Numba's kernels are to come from the cache."""
 NUMPY_TARGETS: Mapping[str, Target] = {
     "forward_train": Target(name="D", value=2.0),
     "backward": Target(name="D", value=5.0),
@@ -124,27 +132,34 @@ def best_of_torch(row: RooflineRow) -> float:
     return fastest / row.seconds["c_fused"]
 
 
-def roofline_markdown(found: Roofline) -> str:
-    """The whole page: the targets first, then every row."""
+def roofline_markdown(found: Roofline, figures: Mapping[tuple[str, int], str] = MappingProxyType({})) -> str:
+    """The whole page: the targets first, then every row.
+
+    ``figures`` are Markdown, by dtype and number of threads: the charts, where there are files of them.
+    """
     environment = found.environment
     versions = ", ".join(f"{name} {version}" for name, version in environment.versions.items())
     machine = f"{environment.created}. {environment.cpu}, {environment.cores} cores, {environment.platform}."
-    load = ", ".join(f"{value:.1f}" for value in found.load) or "unknown"
     software = f"bnbench {environment.bnbench}, Python {environment.python}, {versions}."
     parts = [
         "# The fused kernels, torch's and the memory",
-        f"{machine}\n{software}\nAllocator: {environment.allocator}. Load before and after: {load}.",
+        f"{machine}\n{software}\nAllocator: {environment.allocator}.",
+        *([head(found.selftest)] if found.selftest else []),
         METHOD,
         "## Targets",
         _table(("", "what", "measured", "target", ""), _targets(found)),
     ]
     for dtype, threads in dict.fromkeys((row.dtype, row.threads) for row in found.rows):
         parts.append(f"## {dtype}, {threads} thread{'s' if threads > 1 else ''}")
+        parts += [figures[dtype, threads]] if (dtype, threads) in figures else []
         parts += _by_operation([row for row in found.rows if (row.dtype, row.threads) == (dtype, threads)])
     if found.numpy:
         parts += ["## numpy_simplified against numpy_staged, float32", _numpy_table(found.numpy)]
     if found.accuracy:
         parts += ["## Largest error over largest value, float32, (N, 64)", _accuracy_table(found.accuracy)]
+    if found.loading:
+        rows = [(how, f"{seconds:.2f} s") for how, seconds in found.loading.items()]
+        parts += ["## Loading numba_fused in a new process", _table(("its kernels", "time"), rows)]
     if found.overhead:
         rows = [(name, f"{seconds * 1e6:.2f} µs") for name, seconds in found.overhead.items()]
         parts += ["## One call with NumPy arrays", _table(("call", "time"), rows)]
@@ -193,13 +208,23 @@ def _targets(found: Roofline) -> Iterator[tuple[str, ...]]:
         if ratios:
             what = f"numpy_simplified against numpy_staged, float32, {OPERATIONS[operation]}"
             yield _judged(target, what, geometric_mean(ratios))
+    if found.loading:
+        seconds = found.loading["from the cache"]
+        met = "met" if seconds <= LOADING else f"missed by {seconds / LOADING - 1:.0%}"
+        yield (
+            "C",
+            "seconds until numba_fused's kernels are loaded from the cache",
+            f"{seconds:.2f}",
+            f"{LOADING:g}",
+            met,
+        )
     yield from _accuracy_targets(found.accuracy)
 
 
 def _single_thread_targets(operation: str, rows: Sequence[RooflineRow]) -> Iterator[tuple[str, ...]]:
     title = f"float32, {OPERATIONS[operation]}"
     if operation == "forward_train":
-        what = f"c_fused against the better of torch's layouts, {title}"
+        what = f"c_fused against the best of torch, {title}"
         yield _judged(BEST_TORCH, what, geometric_mean(best_of_torch(row) for row in rows))
     fraction = geometric_mean(row.fraction.median for row in rows)
     yield _judged(FRACTION_TARGETS[operation], f"c_fused's fraction of the memory's speed, {title}", fraction)
@@ -223,7 +248,7 @@ def _accuracy_targets(rows: Sequence[AccuracyRow]) -> Iterator[tuple[str, ...]]:
 
 
 def _by_operation(rows: Sequence[RooflineRow]) -> Iterator[str]:
-    others = ("torch_channels_last", "numba_fused")
+    others = ("torch_out", "torch_channels_last", "torch_compiled", "numba_fused")
     for operation, title in OPERATIONS.items():
         chosen = [row for row in rows if row.operation == operation]
         if not chosen:

@@ -20,6 +20,7 @@ from bnbench.report.digest import (
     timings,
     totals,
 )
+from bnbench.report.selftest import head
 from bnbench.report.words import GLYPHS, number, scientific, visible
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     yield from _implementations(report)
     yield from _section("did not pass", _unresolved(report))
     yield from _section("skipped", _skipped(report))
+    if report.selftest:
+        yield from _section("what these timings are worth", iter([_prose(head(report.selftest))]))
     for operation, blocks in timings(report).items():
         title = visible(words.OPERATIONS.get(operation, operation))
         yield from _section(f"{title}; ratio to the baseline, above 1 is faster", _timings(blocks))

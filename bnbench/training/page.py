@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bnbench.report import words
-from bnbench.report.charts import COLORS, SHAPES
+from bnbench.report.charts import Chart, style
 from bnbench.report.codec import plain, schema_of
 from bnbench.report.frames import FORMULA_STARTS
+from bnbench.report.page import environment
 from bnbench.training.model import Figure, Series, TrainingReport
 
-DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 3))
-"""Of lines: colour alone is not for every eye."""
 CURVE_COLUMNS = ("experiment", "variant", "seed", "step", "loss", "accuracy", "test_loss", "test_accuracy", "stopped")
 
 
@@ -47,67 +46,49 @@ def _text(value: str) -> str:
     return f"'{shown}" if shown.startswith(FORMULA_STARTS) else shown
 
 
-def drawing(figure: Figure) -> str:
-    """The figure as SVG: medians with the bands of their intervals, in the colours of the page.
+def chart(figure: Figure) -> Chart:
+    """The figure: medians with the bands of their intervals, in the house style.
 
-    Series are known by number, so that no name enters the SVG; points that are not finite, or not positive on a
+    Series are known by number, as the page has the legend; points that are not finite, or not positive on a
     logarithmic axis, are left out.
     """
-    from vl_convert import vegalite_to_svg
-
-    return str(vegalite_to_svg(_spec(figure)))
-
-
-def _spec(figure: Figure) -> dict[str, Any]:
-    text = {"labelColor": "currentColor", "titleColor": "currentColor", "labelFontSize": 11, "titleFontSize": 11}
-    count = range(len(figure.series))
-    color = {"scale": {"domain": [*map(str, count)], "range": [COLORS[i % len(COLORS)] for i in count]}, "legend": None}
-    dash = {"scale": {"domain": [*map(str, count)], "range": [DASHES[i % len(DASHES)] for i in count]}, "legend": None}
-    mark = {"scale": {"domain": [*map(str, count)], "range": [SHAPES[i % len(SHAPES)] for i in count]}, "legend": None}
+    numbers = [str(i) for i in range(len(figure.series))]
+    look = style.channels(numbers, field="series")
+    color, shape = ({**look[channel], "legend": None} for channel in ("color", "shape"))
+    dashes = {"domain": numbers, "range": [style.DASHES[i % len(style.DASHES)] for i in range(len(numbers))]}
+    dash = {"field": "series", "type": "nominal", "scale": dashes, "legend": None}
     x = {"field": "x", "type": "quantitative", "title": figure.x, **_axis(log=figure.log_x)}
     y = {"field": "y", "type": "quantitative", "title": figure.y, **_axis(log=figure.log_y)}
-    named = {"field": "series", "type": "nominal"}
+    told = style.telling("about")
     band = {
         "mark": {"type": "area", "opacity": 0.15},
-        "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": {**named, **color}},
+        "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": color},
     }
     line = {
         "mark": {"type": "line", "strokeWidth": 2},
-        "encoding": {"x": x, "y": y, "color": {**named, **color}, "strokeDash": {**named, **dash}},
+        "encoding": {"x": x, "y": y, "color": color, "strokeDash": dash},
     }
     points = {
-        "mark": {"type": "point", "filled": True, "size": 45, "opacity": 0.8},
-        "encoding": {"x": x, "y": y, "color": {**named, **color}, "shape": {**named, **mark}},
+        "mark": {"type": "point", "aria": True, "opacity": 0.8},
+        "encoding": {"x": x, "y": y, "color": color, "shape": shape, **told},
     }
-    return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-        "data": {"values": [row for i, series in enumerate(figure.series) for row in _rows(figure, series, i)]},
-        "background": None,
-        "width": 420,
-        "height": 260,
-        "layer": [points] if figure.kind == "points" else [band, line],
-        "config": {
-            "aria": False,  # the page has a caption, and the numbers in tables
-            "font": "inherit",
-            "view": {"stroke": None},
-            "axis": {
-                **text,
-                "titleFontWeight": "normal",
-                "gridColor": "currentColor",
-                "gridOpacity": 0.15,
-                "domain": False,
-                "ticks": False,
-                "labelPadding": 6,
-                "tickCount": 6,
-            },
+    return Chart(
+        name="training",
+        title=figure.title,
+        finding=f"{figure.y} over {figure.x}: {', '.join(series.name for series in figure.series)}.",
+        spec={
+            "data": {"values": [row for i, series in enumerate(figure.series) for row in _rows(figure, series, i)]},
+            "width": 420,
+            "height": 260,
+            "layer": [points] if figure.kind == "points" else [band, line],
         },
-    }
+    )
 
 
 def _axis(*, log: bool) -> dict[str, Any]:
     if log:
-        return {"scale": {"type": "log", "nice": False}, "axis": {"format": "~g"}}
-    return {"scale": {"type": "linear", "zero": False}}
+        return {"scale": {"type": "log", "nice": False}, "axis": {"format": "~g", "tickCount": 6}}
+    return {"scale": {"type": "linear", "zero": False}, "axis": {"tickCount": 6}}
 
 
 def _rows(figure: Figure, series: Series, number: int) -> Iterator[dict[str, Any]]:
@@ -117,7 +98,8 @@ def _rows(figure: Figure, series: Series, number: int) -> Iterator[dict[str, Any
             (figure.log_x and point.x <= 0) or (figure.log_y and min(own) <= 0)
         )
         if drawable:
-            yield {"series": str(number), "x": point.x, "y": own[0], "low": own[1], "high": own[2]}
+            about = f"{words.visible(series.name)}; {words.number(point.x)}: {words.number(own[0])}"
+            yield {"series": str(number), "x": point.x, "y": own[0], "low": own[1], "high": own[2], "about": about}
 
 
 def symbols(figure: Figure) -> list[dict[str, str]]:
@@ -125,9 +107,9 @@ def symbols(figure: Figure) -> list[dict[str, str]]:
     return [
         {
             "name": series.name,
-            "color": COLORS[i % len(COLORS)],
-            "dash": "" if figure.kind == "points" else " ".join(map(str, DASHES[i % len(DASHES)])),
-            "path": SHAPES[i % len(SHAPES)],
+            "color": style.css_colour(style.SERIES[i % len(style.SERIES)]),
+            "dash": "" if figure.kind == "points" else " ".join(map(str, style.DASHES[i % len(style.DASHES)])),
+            "path": style.SHAPES[i % len(style.SHAPES)],
         }
         for i, series in enumerate(figure.series)
     ]
@@ -135,27 +117,15 @@ def symbols(figure: Figure) -> list[dict[str, str]]:
 
 def render_html(report: TrainingReport) -> str:
     """The whole report as one HTML document with inline styles and drawings, and no script."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    def show(value: Any) -> Any:
-        return words.visible(value, keep="\n\t") if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    environment = Environment(
-        loader=PackageLoader("bnbench.training"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=show,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["number"] = lambda value: words.number(value) if isinstance(value, float) else value
+    page = environment("bnbench.training")
+    page.filters["number"] = lambda value: words.number(value) if isinstance(value, float) else value
     drawings = [
-        (figure.title, Markup(drawing(figure)), symbols(figure))  # noqa: S704 - made of our numbers and axis titles
+        (figure.title, Markup(chart(figure).svg), symbols(figure))  # noqa: S704 - made of our numbers and axis titles
         for figure in report.conclusion.figures
     ]
-    return environment.get_template("training.html.j2").render(
+    return page.get_template("training.html.j2").render(
         report=report, drawings=drawings, environment=words.environment(report.environment)
     )
 

@@ -4,8 +4,9 @@ Statistics are sums of deviations from a moving shift, merged in double, so that
 accuracy when the mean is much larger than the standard deviation. See ``kernels.c`` for the ways
 through memory, ``parallel.c`` for threads and ``binding.h`` for the binding.
 
-Beyond the protocol, forward takes ``threads``, 1 unless given, which changes no result and is its vjp's
-too, and both take ``out``, a tuple of three arrays to fill and return.
+Beyond the protocol, every forward takes ``threads``, 1 unless given, which changes no result and is its
+vjp's too, and ``out``, a tuple of arrays to fill and return: y and the running statistics, or y alone where
+there are none. Every vjp takes ``out`` too, a tuple of three.
 """
 
 from __future__ import annotations

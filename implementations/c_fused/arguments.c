@@ -3,8 +3,23 @@
 
 #include "parallel.h"
 
-int parse(const signature *of, PyObject *const *args, Py_ssize_t positional, PyObject *names, PyObject **found)
+/* Which of the signature's keywords it is, or -1. */
+static int keyword_index(const signature *of, PyObject *name)
 {
+    for (int k = 0; k < of->keywords; k++)
+        if (name == of->interned[k])
+            return k;
+    for (int k = 0; k < of->keywords; k++)
+        if (PyUnicode_CompareWithASCIIString(name, of->keyword[k]) == 0)
+            return k;
+    return -1;
+}
+
+int parse(signature *of, PyObject *const *args, Py_ssize_t positional, PyObject *names, PyObject **found)
+{
+    for (int k = 0; k < of->keywords && of->interned[k] == NULL; k++)
+        if ((of->interned[k] = PyUnicode_InternFromString(of->keyword[k])) == NULL)
+            return -1;
     if (positional != of->positionals) {
         PyErr_Format(PyExc_TypeError, "%s() takes %zd positional arguments (%s), got %zd", of->name, of->positionals,
                      of->positional, positional);
@@ -13,11 +28,8 @@ int parse(const signature *of, PyObject *const *args, Py_ssize_t positional, PyO
     const Py_ssize_t given = names == NULL ? 0 : PyTuple_Size(names);
     for (Py_ssize_t i = 0; i < given; i++) {
         PyObject *name = PyTuple_GetItem(names, i);
-        int k = (int)i % of->keywords, looked = 0; /* most callers keep to the order of the signature */
-        for (; looked < of->keywords; looked++, k = (k + 1) % of->keywords)
-            if (PyUnicode_CompareWithASCIIString(name, of->keyword[k]) == 0)
-                break;
-        if (looked == of->keywords) {
+        const int k = keyword_index(of, name);
+        if (k < 0) {
             PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument %R", of->name, name);
             return -1;
         }
@@ -31,15 +43,15 @@ int parse(const signature *of, PyObject *const *args, Py_ssize_t positional, PyO
     return 0;
 }
 
-int parse_number(const module_state *state, const char *name, PyObject *object, double *value)
+int parse_number(const char *name, PyObject *object, double *value)
 {
     *value = PyFloat_AsDouble(object);
-    return *value == -1 && PyErr_Occurred() ? refuse_type(state, name, object, "a number") : 0;
+    return *value == -1 && PyErr_Occurred() ? refuse_type(name, object, "a number") : 0;
 }
 
-int parse_eps(const module_state *state, PyObject *object, double *eps)
+int parse_eps(PyObject *object, double *eps)
 {
-    if (parse_number(state, "eps", object, eps) < 0)
+    if (parse_number("eps", object, eps) < 0)
         return -1;
     if (*eps >= 0)
         return 0;

@@ -1,28 +1,28 @@
-/* NumPy arrays in and out, by the buffer protocol. */
+/* NumPy arrays in and out. The only file that sees NumPy's headers. */
 #include "binding.h"
 
-#include <stdint.h>
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#include <numpy/arrayobject.h>
+
 #include <string.h>
 
+int load_arrays(void) { return PyArray_ImportNumPyAPI(); }
+
 /* "a list" or "an array of int64": a new reference, or NULL with an exception set. */
-static PyObject *describe(const module_state *state, PyObject *object)
+static PyObject *describe(PyObject *object)
 {
-    if (PyObject_TypeCheck(object, (PyTypeObject *)state->ndarray)) {
-        PyObject *dtype = PyObject_GetAttrString(object, "dtype");
-        PyObject *text = dtype == NULL ? NULL : PyUnicode_FromFormat("an array of %S", dtype);
-        Py_XDECREF(dtype);
-        return text;
-    }
+    if (PyArray_Check(object))
+        return PyUnicode_FromFormat("an array of %S", (PyObject *)PyArray_DESCR((PyArrayObject *)object));
     PyObject *name = PyType_GetName(Py_TYPE(object));
     PyObject *text = name == NULL ? NULL : PyUnicode_FromFormat("a %S", name);
     Py_XDECREF(name);
     return text;
 }
 
-int refuse_type(const module_state *state, const char *name, PyObject *object, const char *expected)
+int refuse_type(const char *name, PyObject *object, const char *expected)
 {
     PyErr_Clear();
-    PyObject *text = describe(state, object);
+    PyObject *text = describe(object);
     if (text != NULL)
         PyErr_Format(PyExc_TypeError, "%s is %U, expected %s", name, text, expected);
     Py_XDECREF(text);
@@ -38,11 +38,18 @@ int refuse_shape(const char *name, PyObject *array, const char *expected)
     return -1;
 }
 
-/* NumPy marks unaligned arrays with "=". */
-char type_of(const Py_buffer *view)
+void release(bn_array *array) { Py_CLEAR(array->object); }
+
+static bn_array array_of(PyArrayObject *object, char type)
 {
-    const char *format = view->format + (view->format[0] == '=');
-    return (format[0] == 'f' || format[0] == 'd') && format[1] == '\0' ? format[0] : 0;
+    return (bn_array){
+        .object = (PyObject *)object,
+        .data = PyArray_DATA(object),
+        .bytes = (size_t)PyArray_NBYTES(object),
+        .type = type,
+        .ndim = PyArray_NDIM(object),
+        .shape = PyArray_DIMS(object),
+    };
 }
 
 static const char *expected_type(char type)
@@ -52,117 +59,104 @@ static const char *expected_type(char type)
                          : "a NumPy array of float32 or float64";
 }
 
-static int is_plain(const Py_buffer *view)
+/* The object as an array of the type, not held. On failure an exception is set. */
+static int look_at(const char *name, PyObject *object, char type, bn_array *array)
 {
-    return PyBuffer_IsContiguous(view, 'C') && (uintptr_t)view->buf % (size_t)view->itemsize == 0;
-}
-
-/* The buffer of an array of the type, with the flags. On failure nothing is held and an exception is set. */
-static int view_of(const module_state *state, const char *name, PyObject *object, char type, int flags,
-                   Py_buffer *view)
-{
-    if (!PyObject_TypeCheck(object, (PyTypeObject *)state->ndarray) || PyObject_GetBuffer(object, view, flags) < 0) {
-        view->obj = NULL;
-        return refuse_type(state, name, object, expected_type(type)); /* datetime64, say, has no buffer */
+    if (PyArray_Check(object)) {
+        PyArrayObject *given = (PyArrayObject *)object;
+        const int number = PyArray_ISNOTSWAPPED(given) ? PyArray_TYPE(given) : NPY_NOTYPE;
+        const char found = number == NPY_FLOAT ? 'f' : number == NPY_DOUBLE ? 'd' : 0;
+        if (found != 0 && (type == 0 || found == type)) {
+            *array = array_of(given, found);
+            return 0;
+        }
     }
-    const char found = type_of(view);
-    if (found != 0 && (type == 0 || found == type))
-        return 0;
-    PyBuffer_Release(view);
-    return refuse_type(state, name, object, expected_type(type));
+    return refuse_type(name, object, expected_type(type));
 }
 
-int borrow(const module_state *state, const char *name, PyObject *object, char type, Py_buffer *view)
+int borrow(const char *name, PyObject *object, char type, bn_array *array)
 {
-    if (view_of(state, name, object, type, PyBUF_RECORDS_RO, view) < 0)
+    bn_array found = {0};
+    if (look_at(name, object, type, &found) < 0)
         return -1;
-    if (is_plain(view))
-        return 0;
-    PyBuffer_Release(view);
-    PyObject *copy = PyObject_CallMethod(object, "copy", NULL);
-    if (copy == NULL)
-        return -1;
-    const int status = PyObject_GetBuffer(copy, view, PyBUF_RECORDS_RO);
-    Py_DECREF(copy); /* the view keeps it */
-    return status;
+    PyArrayObject *plain = (PyArrayObject *)object;
+    if (PyArray_ISCARRAY_RO(plain)) {
+        Py_INCREF(object);
+    } else {
+        plain = (PyArrayObject *)PyArray_NewCopy(plain, NPY_CORDER);
+        if (plain == NULL)
+            return -1;
+    }
+    *array = array_of(plain, found.type);
+    return 0;
 }
 
-int borrow_per_channel(const module_state *state, const char *name, PyObject *object, const Py_buffer *x,
-                       Py_buffer *view)
+int borrow_per_channel(const char *name, PyObject *object, const bn_array *x, bn_array *array)
 {
-    if (borrow(state, name, object, type_of(x), view) < 0)
+    if (borrow(name, object, x->type, array) < 0)
         return -1;
-    if (view->ndim == 1 && view->shape[0] == x->shape[1])
+    if (array->ndim == 1 && array->shape[0] == x->shape[1])
         return 0;
-    PyBuffer_Release(view);
+    release(array);
     char expected[80];
     PyOS_snprintf(expected, sizeof expected, "(%zd,): one value for each channel of x", x->shape[1]);
     return refuse_shape(name, object, expected);
 }
 
-PyObject *new_array(const module_state *state, const Py_buffer *like, Py_buffer *view)
+int is_writable(const bn_array *array) { return PyArray_ISWRITEABLE((PyArrayObject *)array->object); }
+
+static int new_array(const bn_array *like, bn_array *array)
 {
-    PyObject *shape = PyTuple_New(like->ndim);
-    for (int i = 0; shape != NULL && i < like->ndim; i++) {
-        PyObject *size = PyLong_FromSsize_t(like->shape[i]);
-        if (size == NULL || PyTuple_SetItem(shape, i, size) < 0)
-            Py_CLEAR(shape);
-    }
-    if (shape == NULL)
-        return NULL;
-    PyObject *dtype = type_of(like) == 'f' ? state->float32 : state->float64;
-    PyObject *array = PyObject_CallFunctionObjArgs(state->empty, shape, dtype, NULL);
-    Py_DECREF(shape);
-    if (array != NULL && PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE) < 0)
-        Py_CLEAR(array);
-    return array;
+    PyObject *object = PyArray_SimpleNew(like->ndim, like->shape, like->type == 'f' ? NPY_FLOAT : NPY_DOUBLE);
+    if (object == NULL)
+        return -1;
+    *array = array_of((PyArrayObject *)object, like->type);
+    return 0;
 }
 
-static int overlap(const Py_buffer *one, const Py_buffer *other)
+static int overlap(const bn_array *one, const bn_array *other)
 {
-    const char *start = one->buf, *second = other->buf;
-    return one->len > 0 && other->len > 0 && start < second + other->len && second < start + one->len;
+    const char *start = one->data, *second = other->data;
+    return one->bytes > 0 && other->bytes > 0 && start < second + other->bytes && second < start + one->bytes;
 }
 
 /* A given array, to write to. */
-static int given_array(const module_state *state, PyObject *object, const char *name, const Py_buffer *like,
-                       Py_buffer *view)
+static int given_array(PyObject *object, const char *name, const bn_array *like, bn_array *array)
 {
-    if (view_of(state, name, object, type_of(like), PyBUF_RECORDS_RO, view) < 0)
+    bn_array given;
+    if (look_at(name, object, like->type, &given) < 0)
         return -1;
-    const int same_shape = view->ndim == like->ndim &&
-                           memcmp(view->shape, like->shape, sizeof(Py_ssize_t) * (size_t)like->ndim) == 0;
-    if (same_shape && is_plain(view) && !view->readonly)
-        return 0;
-    PyBuffer_Release(view);
-    if (!same_shape)
+    if (given.ndim != like->ndim || memcmp(given.shape, like->shape, sizeof *like->shape * (size_t)like->ndim) != 0)
         return refuse_shape(name, object, like->ndim == 1 ? "one value for each channel of x" : "the shape of x");
-    PyErr_Format(PyExc_ValueError, "%s is not C-contiguous, aligned and writable", name);
-    return -1;
+    if (!PyArray_ISCARRAY((PyArrayObject *)object)) {
+        PyErr_Format(PyExc_ValueError, "%s is not C-contiguous, aligned and writable", name);
+        return -1;
+    }
+    *array = given;
+    Py_INCREF(object);
+    return 0;
 }
 
-int outputs(const module_state *state, PyObject *out, const char *const name[3], const Py_buffer *const like[3],
-            const Py_buffer *const *overlapping, PyObject *array[3], Py_buffer view[3])
+int outputs(const bn_outputs *of, PyObject *out, const bn_array *const *inputs, bn_array *array)
 {
     if (out == NULL || out == Py_None) {
-        for (int i = 0; i < 3; i++)
-            if ((array[i] = new_array(state, like[i], &view[i])) == NULL)
+        for (int i = 0; i < of->count; i++)
+            if (new_array(of->like[i], &array[i]) < 0)
                 return -1;
         return 0;
     }
-    if (!PyTuple_Check(out) || PyTuple_Size(out) != 3)
-        return refuse_type(state, "out", out, "a tuple of three arrays");
-    for (int i = 0; i < 3; i++) {
-        array[i] = Py_NewRef(PyTuple_GetItem(out, i));
-        if (given_array(state, array[i], name[i], like[i], &view[i]) < 0)
+    if (!PyTuple_Check(out) || PyTuple_Size(out) != of->count)
+        return refuse_type("out", out, of->expected);
+    for (int i = 0; i < of->count; i++) {
+        if (given_array(PyTuple_GetItem(out, i), of->name[i], of->like[i], &array[i]) < 0)
             return -1;
         int shared = 0;
-        for (const Py_buffer *const *input = overlapping; *input != NULL; input++)
-            shared |= overlap(*input, &view[i]);
+        for (const bn_array *const *input = inputs; *input != NULL; input++)
+            shared |= overlap(*input, &array[i]);
         for (int j = 0; j < i; j++)
-            shared |= overlap(&view[j], &view[i]);
+            shared |= overlap(&array[j], &array[i]);
         if (shared) {
-            PyErr_Format(PyExc_ValueError, "%s shares memory with another array of the call", name[i]);
+            PyErr_Format(PyExc_ValueError, "%s shares memory with another array of the call", of->name[i]);
             return -1;
         }
     }

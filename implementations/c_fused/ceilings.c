@@ -45,8 +45,6 @@ static void move(const ceiling_job *job, size_t start, size_t words, uint32_t *t
         add_words(words, job->one + start, job->other + start, to);
 }
 
-static void nothing(void *job, size_t unit, size_t part, size_t slot) { (void)job, (void)unit, (void)part, (void)slot; }
-
 static void move_piece(void *untyped, size_t unit, size_t part, size_t slot)
 {
     const ceiling_job *job = untyped;
@@ -66,59 +64,53 @@ static void move_piece(void *untyped, size_t unit, size_t part, size_t slot)
     stream_end();
 }
 
-static PyObject *run(const signature *of, PyObject *module, PyObject *const *args, Py_ssize_t positional,
-                     PyObject *names)
+static PyObject *run(signature *of, PyObject *const *args, Py_ssize_t positional, PyObject *names)
 {
     enum { STREAMING, THREADS };
-    const module_state *state = PyModule_GetState(module);
     PyObject *keyword[2] = {NULL}, *result = NULL;
-    Py_buffer view[3] = {{0}};
+    bn_array view[3] = {{0}};
     size_t threads;
     if (parse(of, args, positional, names, keyword) < 0 || parse_threads(keyword[THREADS], &threads) < 0)
         return NULL;
     for (Py_ssize_t i = 0; i < positional; i++) {
-        if (borrow(state, "an argument", args[i], 0, &view[i]) < 0) {
-            view[i].obj = NULL;
+        if (borrow("an argument", args[i], 0, &view[i]) < 0)
             goto done;
-        }
-        if (view[i].len != view[0].len || view[i].obj != args[i] || (i + 1 == positional && view[i].readonly)) {
+        if (view[i].bytes != view[0].bytes || view[i].object != args[i] ||
+            (i + 1 == positional && !is_writable(&view[i]))) {
             PyErr_SetString(PyExc_ValueError, "expected contiguous arrays of one size, the last of them writable");
             goto done;
         }
     }
     ceiling_job job = {
-        .one = view[0].buf,
-        .other = positional == 3 ? view[1].buf : NULL,
-        .to = view[positional - 1].buf,
-        .words = (size_t)view[0].len / WORD,
+        .one = view[0].data,
+        .other = positional == 3 ? view[1].data : NULL,
+        .to = view[positional - 1].data,
+        .words = view[0].bytes / WORD,
         .pieces = threads == 1 ? 1 : PIECES * threads,
         .streaming = PyObject_IsTrue(keyword[STREAMING]),
     };
-    const bn_plan plan = {.units = job.pieces,
-                          .parts = 1,
-                          .threads = threads,
-                          .settle = nothing,
-                          .apply = move_piece,
-                          .job = &job};
-    PyThreadState *thread = view[0].len >= WITHOUT_GIL ? PyEval_SaveThread() : NULL;
+    const bn_plan plan = {.units = job.pieces, .parts = 1, .threads = threads, .apply = move_piece, .job = &job};
+    PyThreadState *thread = view[0].bytes >= WITHOUT_GIL ? PyEval_SaveThread() : NULL;
     bn_run(&plan);
     if (thread != NULL)
         PyEval_RestoreThread(thread);
     result = Py_NewRef(Py_None);
 done:
     for (int i = 0; i < 3; i++)
-        PyBuffer_Release(&view[i]);
+        release(&view[i]);
     return result;
 }
 
 PyObject *copy(PyObject *module, PyObject *const *args, Py_ssize_t positional, PyObject *names)
 {
-    static const signature SIGNATURE = {"copy", "one, target", 2, 2, 2, {"streaming", "threads"}};
-    return run(&SIGNATURE, module, args, positional, names);
+    (void)module;
+    static signature SIGNATURE = {"copy", "one, target", 2, 2, 2, {"streaming", "threads"}, {NULL}};
+    return run(&SIGNATURE, args, positional, names);
 }
 
 PyObject *triad(PyObject *module, PyObject *const *args, Py_ssize_t positional, PyObject *names)
 {
-    static const signature SIGNATURE = {"triad", "one, other, target", 3, 2, 2, {"streaming", "threads"}};
-    return run(&SIGNATURE, module, args, positional, names);
+    (void)module;
+    static signature SIGNATURE = {"triad", "one, other, target", 3, 2, 2, {"streaming", "threads"}, {NULL}};
+    return run(&SIGNATURE, args, positional, names);
 }

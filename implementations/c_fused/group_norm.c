@@ -17,43 +17,38 @@ static int parse_groups(PyObject *object, size_t channels, size_t *groups)
     return -1;
 }
 
-static PyObject *grouped_forward(const signature *of, int centred, PyObject *module, PyObject *const *args,
-                                 Py_ssize_t positional, PyObject *names)
+static PyObject *grouped_forward(signature *of, int centred, PyObject *const *args, Py_ssize_t positional,
+                                 PyObject *names)
 {
-    enum { GROUPS, EPS };
-    const module_state *state = PyModule_GetState(module);
-    PyObject *keyword[2] = {NULL}, *y = NULL, *pullback = NULL, *result = NULL;
-    Py_buffer gamma = {0}, beta = {0}, y_view = {0};
+    enum { GROUPS, EPS, OUT, THREADS };
+    static const char *const OUTPUTS[] = {"y in out"};
+    PyObject *keyword[4] = {NULL}, *pullback = NULL, *result = NULL;
+    bn_array x, gamma = {0}, beta = {0}, y = {0};
+    bn_context *context = NULL;
+    gn_forward call = {.centred = centred};
 
-    if (parse(of, args, positional, names, keyword) < 0)
+    /* Numbers first: what they run must not come between a look at an array and its use. */
+    if (parse(of, args, positional, names, keyword) < 0 || parse_eps(keyword[EPS], &call.eps) < 0 ||
+        parse_threads(keyword[THREADS], &call.threads) < 0 || borrow_x(args[0], &x, &call.shape) < 0)
         return NULL;
-    bn_context *context = context_new(module, args[0]);
-    if (context == NULL)
-        return NULL;
-    const Py_buffer *x = &context->x;
-    context->centred = centred;
-    gn_forward call = {.shape = context->shape, .centred = centred, .x = x->buf};
     if (parse_groups(keyword[GROUPS], call.shape.channels, &call.groups) < 0 ||
-        parse_eps(state, keyword[EPS], &call.eps) < 0)
+        borrow_per_channel("gamma", args[1], &x, &gamma) < 0 || borrow_per_channel("beta", args[2], &x, &beta) < 0)
         goto done;
+    const bn_array *const like[] = {&x}, *const inputs[] = {&x, &gamma, &beta, NULL};
+    const bn_outputs wanted = {1, "a tuple of one array", OUTPUTS, like};
+    if (outputs(&wanted, keyword[OUT], inputs, &y) < 0 ||
+        (context = context_new(&x, call.shape, call.shape.batch * call.groups)) == NULL)
+        goto done;
+    context->centred = centred;
     context->groups = call.groups;
-    if (borrow_per_channel(state, "gamma", args[1], x, &gamma) < 0) {
-        gamma.obj = NULL;
-        goto done;
-    }
-    if (borrow_per_channel(state, "beta", args[2], x, &beta) < 0) {
-        beta.obj = NULL;
-        goto done;
-    }
-    if (context_reserve(context, call.shape.batch * call.groups) < 0 ||
-        (y = new_array(state, x, &y_view)) == NULL)
-        goto done;
-    call.y = y_view.buf;
-    call.gamma = gamma.buf;
-    call.beta = beta.buf;
+    context->threads = call.threads;
+    call.x = x.data;
+    call.y = y.data;
+    call.gamma = gamma.data;
+    call.beta = beta.data;
     call.saved = context->saved;
-    PyThreadState *thread = x->len >= WITHOUT_GIL ? PyEval_SaveThread() : NULL;
-    const int status = type_of(x) == 'f' ? gn_forward_f32(&call) : gn_forward_f64(&call);
+    PyThreadState *thread = x.bytes >= WITHOUT_GIL ? PyEval_SaveThread() : NULL;
+    const int status = x.type == 'f' ? gn_forward_f32(&call) : gn_forward_f64(&call);
     if (thread != NULL)
         PyEval_RestoreThread(thread);
     if (status < 0) {
@@ -63,26 +58,30 @@ static PyObject *grouped_forward(const signature *of, int centred, PyObject *mod
     pullback = vjp_new(context);
     context = NULL;
     if (pullback != NULL)
-        result = PyTuple_Pack(2, y, pullback);
+        result = PyTuple_Pack(2, y.object, pullback);
 done:
-    PyBuffer_Release(&gamma);
-    PyBuffer_Release(&beta);
-    PyBuffer_Release(&y_view);
-    Py_XDECREF(y);
+    release(&gamma);
+    release(&beta);
+    release(&y);
+    release(&x);
     Py_XDECREF(pullback);
     if (context != NULL)
         context_free(context);
     return result;
 }
 
+#define GROUPED_KEYWORDS 4, 2, {"groups", "eps", "out", "threads"}, {NULL}
+
 PyObject *group_norm(PyObject *module, PyObject *const *args, Py_ssize_t positional, PyObject *names)
 {
-    static const signature SIGNATURE = {"group_norm", "x, gamma, beta", 3, 2, 2, {"groups", "eps"}};
-    return grouped_forward(&SIGNATURE, 1, module, args, positional, names);
+    static signature SIGNATURE = {"group_norm", "x, gamma, beta", 3, GROUPED_KEYWORDS};
+    (void)module;
+    return grouped_forward(&SIGNATURE, 1, args, positional, names);
 }
 
 PyObject *rms_norm(PyObject *module, PyObject *const *args, Py_ssize_t positional, PyObject *names)
 {
-    static const signature SIGNATURE = {"rms_norm", "x, gamma, beta", 3, 2, 2, {"groups", "eps"}};
-    return grouped_forward(&SIGNATURE, 0, module, args, positional, names);
+    static signature SIGNATURE = {"rms_norm", "x, gamma, beta", 3, GROUPED_KEYWORDS};
+    (void)module;
+    return grouped_forward(&SIGNATURE, 0, args, positional, names);
 }

@@ -46,22 +46,22 @@ enum {
     NARROW = 64,               /* columns whose sums fit the registers */
     FOLDED_WIDTH = 256,        /* columns that narrow arrays are folded to */
     PANEL_BYTES = 4 << 10,     /* of a wide line, that make a unit */
-    IN_CACHE = 16 << 20,       /* bytes of x above which memory wants whole lines, not panels */
     LINES_PER_BLOCK = 256,     /* values of one column summed in the arrays' own type */
     LINES_PER_PART = 512,      /* at least, and */
     PARTS = 8,                 /* at most so many parts */
     LANES = 32,                /* partial sums for a plane: two vectors of floats, four of doubles */
     VALUES_PER_BLOCK = 4096,   /* values of one plane summed in the arrays' own type, in all lanes together */
-    VALUES_PER_PART = 1 << 16, /* of one plane, at least */
+    VALUES_PER_PART = 1 << 16, /* of one plane, or of a norm within a row, at least */
     FEW_CHANNELS = 16,         /* fewer planes than these are cut into parts */
     FIRST_LINES = 8,           /* and FIRST_VALUES: the first block of many is short, so that a bad first */
     FIRST_VALUES = 256,        /* shift is soon left behind */
     FEW_VALUES = 16,           /* a block below this is summed in double at once */
     TILE_BYTES = 1 << 10,      /* of output, computed in the nearest cache before it is streamed */
     AHEAD_BYTES = 8 << 10,     /* how far the memory is asked in advance, where it is asked */
-    GROUP_RUN = 16 << 10,      /* bytes of one image in neighbouring channels: long enough for the memory */
-    GROUP_BYTES = 512 << 10,   /* and of the whole batch in them: short enough for the second cache */
-    ONE_THREAD = 128 << 10,    /* bytes of x below which help would come too late */
+    GROUP_RUN = 16 << 10,      /* bytes of one image in neighbouring channels: long enough for the memory; */
+    FORWARD_GROUP = 512 << 10, /* of x of the whole batch in them: short enough for the second cache; */
+    BACKWARD_GROUP = 2 << 20,  /* in a backward, where dy is as much again: long runs matter more */
+    ONE_THREAD = 512 << 10,    /* bytes read below which help would come too late */
 };
 
 static int is_empty(bn_shape shape) { return shape.batch == 0 || shape.channels == 0 || shape.spatial == 0; }
@@ -101,29 +101,36 @@ static bn_cut cut_into(size_t channels, size_t all_channels, size_t parts, size_
     return (bn_cut){channels, (all_channels + channels - 1) / channels, parts, threads};
 }
 
-/* Panels of a wide line, so that what is kept for each column stays in the nearest cache. Memory wants
- * whole lines; and so do lines that are folded. */
-static bn_cut cut_lines(bn_shape shape, bn_lines lines, size_t itemsize, size_t threads)
+/* Panels of a wide line, so that what is kept for each column stays in the nearest cache. What is streamed comes from
+ * memory, which wants whole lines; and so do lines that are folded. */
+static bn_cut cut_lines(bn_shape shape, bn_lines lines, size_t itemsize, int is_streamed, size_t threads)
 {
-    const size_t row = shape.channels * shape.spatial * itemsize, parts = clamp(1, lines.lines / LINES_PER_PART, PARTS);
-    threads = threads_for(threads, shape.batch * row);
+    const size_t parts = clamp(1, lines.lines / LINES_PER_PART, PARTS);
     size_t channels = shape.channels;
-    if (lines.fold == 1 && shape.batch * row <= IN_CACHE)
+    if (lines.fold == 1 && !is_streamed)
         channels = PANEL_BYTES / itemsize / shape.spatial;
     if (lines.fold == 1 && parts == 1 && threads > 1) /* whole cache lines for each thread */
         channels = min_size(channels, padded((shape.channels + threads - 1) / threads));
     return cut_into(channels, shape.channels, parts, threads);
 }
 
-/* Neighbouring channels that make a long run in memory and still fit the second cache. Arrays: x, and dy. */
-static bn_cut cut_planes(bn_shape shape, size_t itemsize, size_t arrays, size_t threads)
+/* Neighbouring channels that make a long run in memory and still fit a cache, so many bytes of the whole batch. */
+static bn_cut cut_planes(bn_shape shape, size_t itemsize, size_t bytes, size_t threads)
 {
-    const size_t run = shape.spatial * itemsize, all = shape.batch * run * arrays;
-    const size_t channels = min_size(GROUP_RUN / run, GROUP_BYTES / all);
+    const size_t run = shape.spatial * itemsize;
+    const size_t channels = min_size(GROUP_RUN / run, bytes / (shape.batch * run));
     size_t parts = 1;
     if (shape.channels < FEW_CHANNELS)
         parts = clamp(1, shape.batch * shape.spatial / VALUES_PER_PART, min_size(shape.batch, PARTS));
-    return cut_into(channels, shape.channels, parts, threads_for(threads, shape.batch * run * shape.channels));
+    return cut_into(channels, shape.channels, parts, threads);
+}
+
+/* Of a norm within a row: parts of its blocks, as many whatever the threads, since their gradients are added up in
+ * order. */
+static size_t parts_of_blocks(bn_shape shape, size_t blocks)
+{
+    const size_t values = shape.batch * shape.channels * shape.spatial;
+    return clamp(1, values / VALUES_PER_PART, min_size(blocks, PARTS));
 }
 
 /* What a part knows of each channel, and whatever the parts before it know once they were merged. The

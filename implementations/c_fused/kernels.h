@@ -53,6 +53,7 @@ typedef struct {
     const void *gamma, *beta; /* (C,) */
     void *y;                  /* (N, C, L) */
     bn_saved saved;
+    size_t threads;
 } gn_forward;
 
 typedef struct {
@@ -63,6 +64,7 @@ typedef struct {
     bn_saved saved;       /* read only */
     void *dx;             /* (N, C, L) */
     void *dgamma, *dbeta; /* (C,) */
+    size_t threads;
 } gn_backward;
 
 /* Return 0, or -1 when memory ran out. */

@@ -5,37 +5,9 @@
 
 static int module_exec(PyObject *module)
 {
-    module_state *state = PyModule_GetState(module);
+    (void)module;
     bn_load();
-    PyObject *numpy = PyImport_ImportModule("numpy");
-    if (numpy == NULL)
-        return -1;
-    state->ndarray = PyObject_GetAttrString(numpy, "ndarray");
-    state->empty = PyObject_GetAttrString(numpy, "empty");
-    state->float32 = PyObject_GetAttrString(numpy, "float32");
-    state->float64 = PyObject_GetAttrString(numpy, "float64");
-    Py_DECREF(numpy);
-    return state->ndarray && state->empty && state->float32 && state->float64 ? 0 : -1;
-}
-
-static int module_traverse(PyObject *module, visitproc visit, void *arg)
-{
-    module_state *state = PyModule_GetState(module);
-    Py_VISIT(state->ndarray);
-    Py_VISIT(state->empty);
-    Py_VISIT(state->float32);
-    Py_VISIT(state->float64);
-    return 0;
-}
-
-static int module_clear(PyObject *module)
-{
-    module_state *state = PyModule_GetState(module);
-    Py_CLEAR(state->ndarray);
-    Py_CLEAR(state->empty);
-    Py_CLEAR(state->float32);
-    Py_CLEAR(state->float64);
-    return 0;
+    return load_arrays();
 }
 
 static PyMethodDef methods[] = {
@@ -50,13 +22,15 @@ static PyMethodDef methods[] = {
      "mode that is not True or False; ValueError for wrong shapes, for eps < 0, for training on a single\n"
      "value per channel and for an out that shares memory with an argument."},
     {"group_norm", (PyCFunction)(void (*)(void))group_norm, METH_FASTCALL | METH_KEYWORDS,
-     "group_norm($module, x, gamma, beta, /, *, groups, eps)\n--\n\n"
+     "group_norm($module, x, gamma, beta, /, *, groups, eps, out=None, threads=1)\n--\n\n"
      "Normalize every group of channels of every row of x (N, C, *spatial); return y and vjp.\n\n"
-     "gamma and beta are (C,). The vjp keeps x as that of forward does. Raises TypeError for what is no\n"
-     "float32 or float64 array, for arrays of different dtypes and for groups that is no int; ValueError\n"
-     "for wrong shapes, for eps < 0 and for groups that do not divide C."},
+     "gamma and beta are (C,). The vjp keeps x as that of forward does. out is a tuple of one array to write\n"
+     "y to, which is then returned. threads is for the vjp too and changes no result. Raises TypeError for\n"
+     "what is no float32 or float64 array, for arrays of different dtypes and for groups that is no int;\n"
+     "ValueError for wrong shapes, for eps < 0, for groups that do not divide C and for an out that shares\n"
+     "memory with an argument."},
     {"rms_norm", (PyCFunction)(void (*)(void))rms_norm, METH_FASTCALL | METH_KEYWORDS,
-     "rms_norm($module, x, gamma, beta, /, *, groups, eps)\n--\n\n"
+     "rms_norm($module, x, gamma, beta, /, *, groups, eps, out=None, threads=1)\n--\n\n"
      "Divide every group of channels of every row of x (N, C, *spatial) by its root mean square; return\n"
      "y and vjp. Otherwise as group_norm."},
     {"copy", (PyCFunction)(void (*)(void))copy, METH_FASTCALL | METH_KEYWORDS,
@@ -77,11 +51,8 @@ static PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_c_fused",
     .m_doc = "Normalization in C, see the package's documentation.",
-    .m_size = sizeof(module_state),
     .m_methods = methods,
     .m_slots = slots,
-    .m_traverse = module_traverse,
-    .m_clear = module_clear,
 };
 
 PyMODINIT_FUNC PyInit__c_fused(void) { return PyModuleDef_Init(&definition); }

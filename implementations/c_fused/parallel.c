@@ -28,7 +28,8 @@ static void whole_unit(const bn_plan *plan, size_t unit, size_t slot)
 {
     for (size_t part = 0; plan->learn != NULL && part < plan->parts; part++)
         plan->learn(plan->job, unit, part, slot);
-    plan->settle(plan->job, unit, 0, slot);
+    if (plan->settle != NULL)
+        plan->settle(plan->job, unit, 0, slot);
     for (size_t part = 0; part < plan->parts; part++)
         plan->apply(plan->job, unit, part, slot);
 }
@@ -61,7 +62,10 @@ static struct {
 #endif
     size_t invited;          /* helpers that may join this phase */
     bn_phase phase;
-} pool = {.owner = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .kept_off = -1};
+} pool = {.owner = PTHREAD_MUTEX_INITIALIZER,
+          .lock = PTHREAD_MUTEX_INITIALIZER,
+          .wake = PTHREAD_COND_INITIALIZER,
+          .kept_off = -1};
 
 static void relax(void)
 {
@@ -178,7 +182,7 @@ static int run_on_pool(const bn_plan *plan)
     } else {
         if (plan->learn != NULL)
             run_phase((bn_phase){plan, plan->learn, plan->units * plan->parts, plan->parts}, plan->threads);
-        for (size_t unit = 0; unit < plan->units; unit++)
+        for (size_t unit = 0; plan->settle != NULL && unit < plan->units; unit++)
             plan->settle(plan->job, unit, 0, 0);
         run_phase((bn_phase){plan, plan->apply, plan->units * plan->parts, plan->parts}, plan->threads);
     }

@@ -9,8 +9,8 @@ enum { MAX_THREADS = 64 };
 /* `slot` is below the number of threads, and no two steps have the same one at the same time. */
 typedef void bn_step(void *job, size_t unit, size_t part, size_t slot);
 
-/* For each unit: `learn` from its parts in any order (NULL: nothing to learn), then `settle` it once,
- * then `apply` to its parts in any order. Steps of different units are independent. */
+/* For each unit: `learn` from its parts in any order (NULL: nothing to learn), then `settle` it once (NULL: nothing to
+ * settle), then `apply` to its parts in any order. Steps of different units are independent. */
 typedef struct {
     size_t units, parts, threads;
     bn_step *learn, *settle, *apply;

@@ -48,7 +48,7 @@ void stream(void *restrict to, const void *restrict from, size_t bytes, const vo
 
 void stream_end(void) { _mm_sfence(); }
 
-int streams(size_t bytes, size_t threads) { return bytes > (threads > 1 ? STREAMED_BY_MORE : STREAMED_BY_ONE); }
+int streams(size_t bytes, size_t threads) { return bytes >= (threads > 1 ? STREAMED_BY_MORE : STREAMED_BY_ONE); }
 
 #else
 

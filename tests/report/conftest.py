@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -21,6 +22,8 @@ from bnbench.model import (
     Interval,
     Measurement,
     Report,
+    SelfTest,
+    SelfTestRow,
     Status,
     Untimed,
 )
@@ -160,6 +163,16 @@ def make_report(*, checks: int, shapes: int, timed_shapes: tuple[str, ...]) -> R
             for shape in timed_shapes
             for name in ("numpy_simplified", "numpy_staged", "c_fused", "torch_native")
         ),
+        selftest=SelfTest(
+            rows=(
+                make_selftest_row("float32/4x5/train", "small", Interval(median=1.001, low=0.994, high=1.007)),
+                make_selftest_row("float32/64x128/train", "small", Interval(median=0.992, low=0.986, high=0.998)),
+                make_selftest_row("float32/256x1024/train", "medium", Interval(median=1.003, low=0.985, high=1.019)),
+            ),
+            planted=0.05,
+            boundary=1.12e-7,
+            load=(0.5, 2.0),
+        ),
         untimed=(
             Untimed(
                 implementation="torch_composed",
@@ -175,6 +188,10 @@ def make_report(*, checks: int, shapes: int, timed_shapes: tuple[str, ...]) -> R
             ),
         ),
     )
+
+
+def make_selftest_row(case: str, size: Literal["small", "medium"], ratio: Interval) -> SelfTestRow:
+    return SelfTestRow(implementation="numpy_staged", case=case, operation="forward_train", size=size, ratio=ratio)
 
 
 def make_finding(name: str, check: CheckInfo, case: str, draw: Callable[[float, float], float]) -> Finding:
@@ -368,5 +385,14 @@ def hostile_report() -> Report:
         checks=tuple(CheckInfo(code=text, name=text, group=text, claim=text) for text in HOSTILE),
         findings=findings,
         measurements=measurements,
+        selftest=SelfTest(
+            rows=tuple(
+                SelfTestRow(implementation=text, case=text, operation="backward", size="large", ratio=bad, slowed=bad)
+                for text in HOSTILE
+            ),
+            planted=math.nan,
+            boundary=math.inf,
+            load=(math.nan, -math.inf),
+        ),
         untimed=tuple(Untimed(implementation=text, case=text, operation=text, reason=text) for text in HOSTILE),
     )

@@ -34,7 +34,7 @@ def data():
 @pytest.fixture(scope="session")
 def implementations():
     registry = discover()
-    return {name: each for name, each in registry.implementations.items() if not registry.missing(each)}
+    return {each.name: each for each in registry.select(()) if not registry.missing(each)}
 
 
 @pytest.fixture(scope="session")

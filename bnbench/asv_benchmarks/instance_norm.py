@@ -1,0 +1,6 @@
+"""Time, peak memory and error of every instance norm."""
+
+# Relative, since asv imports this folder from the working tree and bnbench from the commit that it measures.
+from ._benchmarks import benchmarks
+
+Speed, Memory, Error = benchmarks("instance")
