@@ -51,7 +51,7 @@ TOLD = [
     "regrade publish OUT",
 ]
 """Commands that say something, each in less than a second or two."""
-TO_COPY = re.compile(r"^\s*(\$ |Reports: |Set \d+ does not count|Then: )")
+TO_COPY = re.compile(r"^\s*(\$ |Reports: |Set \d+ does not count|Then: |\w+ is unavailable: )")
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,8 @@ def test_each_of_the_24_conventions_is_recognized(dtype, ddof, eps, weighed, kep
 def test_the_shipped_implementations_follow_what_they_declare(name, dtype):
     for subject in load(discover().select([name])).subjects:
         declared = subject.capabilities
-        found = infer(subject.kernel, dtype, declared.norm, ddof=declared.running_var_ddof)
+        rank = None if 2 in declared.ranks else min(declared.ranks)
+        found = infer(subject.kernel, dtype, declared.norm, ddof=declared.running_var_ddof, rank=rank)
         assert found.deviations == ""
         assert found.known
 

@@ -24,7 +24,7 @@ FINDING_COLUMNS = (
 TIMING_COLUMNS = (
     *("implementation", "case", "operation", "seconds_median", "seconds_low", "seconds_high"),
     *("baseline", "baseline_over_own_time_median", "baseline_over_own_time_low", "baseline_over_own_time_high"),
-    *("gigabytes_per_second", "page_faults_per_call", "rounds", "calls_per_round", "relative_error"),
+    *("gigabytes_per_second", "page_faults_per_call", "rounds", "calls_per_round", "relative_error", "hard_error"),
     *("untimed_because", "reproduce"),
 )
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\n")
@@ -87,11 +87,11 @@ def _timing_rows(report: Report) -> Iterator[tuple[Value, ...]]:
         yield (
             *(m.implementation, m.case, m.operation, m.seconds.median, m.seconds.low, m.seconds.high),
             *(m.baseline, m.ratio.median, m.ratio.low, m.ratio.high),
-            *(m.gigabytes_per_second, m.faults_per_call, m.rounds, m.calls_per_round, m.relative_error),
+            *(m.gigabytes_per_second, m.faults_per_call, m.rounds, m.calls_per_round, m.relative_error, m.hard_error),
             *(None, m.reproduce),
         )
     for untimed in report.untimed:
-        yield (untimed.implementation, untimed.case, untimed.operation, *(None,) * 12, untimed.reason, None)
+        yield (untimed.implementation, untimed.case, untimed.operation, *(None,) * 13, untimed.reason, None)
 
 
 def _frame(columns: Sequence[str], rows: Iterable[tuple[Value, ...]]) -> pd.DataFrame:

@@ -34,6 +34,7 @@ def render_page(report: Report, drawings: Sequence[Chart], explained: Mapping[st
         "number": words.number,
         "three_digits": words.three_digits,
         "scientific": words.scientific,
+        "optional": words.optional,
         "duration": words.duration,
         "interval": words.interval,
         "margin": words.margin,

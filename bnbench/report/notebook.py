@@ -218,7 +218,7 @@ def _unresolved(group: Group) -> tuple[Cell, ...]:
 
 def timing_table(measurements: Sequence[Measurement], caption: str = "") -> Table:
     """Timings of one operation on one case: time, ratio with its interval as a bar, throughput, error."""
-    heads = ("implementation", "time", "ratio [95 %]", "above 1 is faster", "GB/s", "relative error")
+    heads = ("implementation", "time", "ratio [95 %]", "above 1 is faster", "GB/s", "relative error", "on hard data")
     # The scale is that of the medians: one interval that is wide would make every bar invisible.
     top = SCALE * max([1.0, *(m.ratio.median for m in measurements if math.isfinite(m.ratio.median))])
     rows = tuple(
@@ -229,6 +229,7 @@ def timing_table(measurements: Sequence[Measurement], caption: str = "") -> Tabl
             Cell(bar=_ratio_bar(m.ratio, top)),
             Cell(text=words.three_digits(m.gigabytes_per_second)),
             Cell(text=words.scientific(m.relative_error)),
+            Cell(text=words.optional(m.hard_error)),
         )
         for m in measurements
     )

@@ -41,7 +41,7 @@ IN_FULL = 3
 """How many checks of one implementation are shown with their evidence: further ones mostly see the same bug."""
 QUANTITIES = 3
 """How many quantities of one finding are shown."""
-TIMING_WIDTHS = (25, 8, 20, 8, 8)
+TIMING_WIDTHS = (21, 8, 20, 6, 7, 7)
 
 
 def summary(report: Report) -> RenderableType:
@@ -200,7 +200,7 @@ def _timing_table(block: TimingBlock) -> Table:
     from rich.text import Text
 
     # The widths are fixed, so that the tables of several cases line up.
-    table = _table("implementation", "time", "ratio [95 %]", "GB/s", "error")
+    table = _table("implementation", "time", "ratio [95 %]", "GB/s", "error", "hard")
     for column, width in zip(table.columns, TIMING_WIDTHS, strict=True):
         column.width = width
     for m in block.measurements:
@@ -211,6 +211,7 @@ def _timing_table(block: TimingBlock) -> Table:
             Text("baseline" if baseline else words.interval(m.ratio), style="dim" if baseline else ""),
             Text(words.three_digits(m.gigabytes_per_second)),
             Text(scientific(m.relative_error)),
+            Text(words.optional(m.hard_error)),
         )
     return table
 

@@ -57,6 +57,11 @@ def scientific(value: float) -> str:
     return f"{value:.1e}" if value != 0 else "0"
 
 
+def optional(value: float | None) -> str:
+    """The same; "" for what was not measured."""
+    return "" if value is None else scientific(value)
+
+
 def duration(seconds: float) -> str:
     """Seconds with the unit that leaves one to three digits before the point.
 

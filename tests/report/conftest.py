@@ -279,6 +279,7 @@ def make_measurement(name: str, case: str, operation: str, draw: Callable[[float
         rounds=52,
         calls_per_round=100,
         relative_error=draw(1e-7, 1e-6) if case.startswith("float32") else draw(1e-16, 1e-14),
+        hard_error=draw(1e-4, 1e-2) if case.startswith("float32") else None,
         reproduce=f"bnbench time {name} --case {case} --operation {operation}",
     )
 
@@ -368,6 +369,7 @@ def hostile_report() -> Report:
             rounds=0,
             calls_per_round=0,
             relative_error=value,
+            hard_error=value,
             reproduce=text,
         )
         for text in HOSTILE

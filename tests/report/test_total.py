@@ -73,6 +73,7 @@ def measured(template, name, value, baseline):
         gigabytes_per_second=value,
         faults_per_call=value,
         relative_error=value,
+        hard_error=value,
         reproduce=name,
     )
 
