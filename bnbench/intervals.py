@@ -10,22 +10,26 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from fractions import Fraction
+from functools import cache
 
 from bnbench.model import Interval
 
 CONFIDENCE = 0.95
 
 
+@cache
 def tail_rank(count: int, *, confidence: float = CONFIDENCE) -> int:
     """How many values from either end the bounds of the median's interval stand, counted from 1.
 
     It is the largest k with 2 P(B < k) <= 1 - confidence, where B ~ Binomial(count, 1/2) counts the
     values below the true median. Raises ValueError when no k will do: at 95 %, below 6 values.
     """
-    allowed = (1 - confidence) * 2**count
-    below = rank = 0
-    while 2 * (below + math.comb(count, rank)) <= allowed:
-        below += math.comb(count, rank)
+    allowed = Fraction(1 - confidence) * 2**count  # in floats, 2^1024 is infinite
+    below, rank, ways = 0, 0, 1
+    while 2 * (below + ways) <= allowed:
+        below += ways
+        ways = ways * (count - rank) // (rank + 1)
         rank += 1
     if rank == 0:
         raise ValueError(f"{count} values are too few for an interval at {confidence:.0%}")

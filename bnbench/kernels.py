@@ -119,7 +119,7 @@ class _LocalKernel:
         """Without looking for what was mutated or overwritten, which takes longer than a fast forward."""
         for inputs, dys in points:
             given: dict[str, Any] = {name: getattr(inputs, name).copy() for name in ARGUMENTS[1:]}
-            y, running, vjp = _called(self._forward, replace(inputs, **given))
+            y, running, vjp = _called(self._forward, Inputs(x=inputs.x, options=inputs.options, **given))
             y, running_mean, running_var = map(_own, RETURNED, (y, *running))
             gradients = tuple(Gradients(*map(_own, GRADIENTS, _three(vjp(dy.copy())))) for dy in dys)
             yield Outputs(y=y, running_mean=running_mean, running_var=running_var, gradients=gradients)

@@ -18,6 +18,11 @@ def test_rank_is_the_largest_that_keeps_the_confidence():
         assert outside[0] <= 0.05 < outside[1]
 
 
+@pytest.mark.parametrize("count", [1023, 1024, 5000, 20000])
+def test_rank_of_many_values_is_that_of_the_normal_limit(count):
+    assert abs(tail_rank(count) - (count / 2 - 1.96 * math.sqrt(count) / 2)) < 2
+
+
 def test_five_values_are_too_few():
     with pytest.raises(ValueError, match="5 values are too few"):
         median_interval([1.0, 2.0, 3.0, 4.0, 5.0])
