@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from itertools import chain
 from pathlib import Path
 
 from bnbench.adapters.cs231n import LAYERS, Layer
@@ -71,10 +72,9 @@ def diagnose_layer(submission: Submission, layer: Layer) -> LayerDiagnosis:
     inquiries = dict(_inquiries(submission, layer, backward=backward is None))
     found = find_suspects(inquiries)
     suspects: dict[tuple[int | None, Slip | None], Suspect] = {}
-    for suspect in found.values():
-        if suspect is not None:
-            suspects.setdefault((suspect.line, suspect.slip), suspect)
-    undecided = any(found[scenario] is None and inquiry.wrong for scenario, inquiry in inquiries.items())
+    for suspect in chain.from_iterable(found.values()):
+        suspects.setdefault((suspect.line, suspect.slip), suspect)
+    undecided = any(inquiry.wrong and not found[scenario] for scenario, inquiry in inquiries.items())
     train = inquiries["train"]
     return LayerDiagnosis(
         name=layer.name,

@@ -36,6 +36,7 @@ def of_replay(inquiry: Inquiry, found: Replayed) -> Suspect:
         should_be=found.known.name,
         slip=slip,
         proof="edited" if edit else "replayed",
+        mends=inquiry.wrong if edit else inquiry.depending(found.point),
         correction=edit,
         elements=_elements(inquiry, found.point, found.known),
     )
@@ -57,6 +58,7 @@ def of_near_miss(inquiry: Inquiry, point: Point, near: Recognition) -> Suspect:
         should_be=belongs,
         slip=slip,
         proof="edited" if edit else "recognized",
+        mends=inquiry.wrong if edit else (),
         correction=edit,
         elements=_elements(inquiry, point, inquiry.reading.quantities[0][belongs]),
     )
@@ -82,6 +84,7 @@ def of_edit(inquiry: Inquiry, found: Correction) -> Suspect:
         should_be=corrected or "",
         slip=slip,
         proof="edited",
+        mends=inquiry.wrong,
         correction=found,
     )
 
@@ -103,6 +106,7 @@ def of_copy(inquiry: Inquiry, found: Correction) -> Suspect:
         should_be=shown(original),
         slip=Slip.IN_PLACE,
         proof="edited",
+        mends=inquiry.wrong,
         correction=found,
     )
 
@@ -119,6 +123,7 @@ def _of_cache(inquiry: Inquiry, found: Correction) -> Suspect:
         should_be="cache",
         slip=Slip.ORDER,
         proof="edited",
+        mends=inquiry.wrong,
         correction=found,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, TypeAlias
@@ -87,9 +88,10 @@ class Diagnosis:
     layers: tuple[LayerDiagnosis, ...]
 
 
-def annotate(inquiry: Inquiry, suspect: Suspect | None) -> tuple[Annotation, ...]:
+def annotate(inquiry: Inquiry, suspects: Collection[Suspect]) -> tuple[Annotation, ...]:
     """What every line that binds or returns something comes to."""
     wrong = {point.events[0] for point in inquiry.relevant() if not point.right}
+    blamed = {suspect.line for suspect in suspects}
     found: dict[tuple[int, str], Annotation] = {}
     for point in inquiry.reading.points:
         site = inquiry.reading.site(point)
@@ -100,7 +102,7 @@ def annotate(inquiry: Inquiry, suspect: Suspect | None) -> tuple[Annotation, ...
         verdict: Literal["right", "wrong", "follows", "unknown"] = "right" if point.right else "unknown"
         if point.events[0] in wrong:
             verdict = "follows"
-        if suspect is not None and suspect.line == site.line:
+        if site.line in blamed:
             verdict = "wrong"
         key = (site.line, f"{name}{site.name}")
         found[key] = Annotation(line=site.line, name=name, words=words, verdict=verdict)

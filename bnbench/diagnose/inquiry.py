@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 
@@ -47,6 +47,20 @@ class Inquiry:
     @property
     def training(self) -> bool:
         return self.reading.quantities[0].inputs.options.training
+
+    def about(self, names: Collection[str]) -> Inquiry:
+        """The same about some of the wrong outputs: the others have reasons of their own, and are to stay so."""
+        others = [name for name in self.wrong if name not in names]
+        now = [self.program.outputs(run, trace) for run, trace in enumerate(self.reading.traces)]
+        return replace(
+            self,
+            right=tuple(
+                {**right, **{name: answers[name] for name in others if name in answers}}
+                for right, answers in zip(self.right, now, strict=True)
+            ),
+            wrong=tuple(name for name in self.wrong if name in names),
+            makers={name: maker for name, maker in self.makers.items() if name in names},
+        )
 
     def depending(self, point: Point) -> tuple[str, ...]:
         """The wrong outputs that were computed from a point, in any of its passes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -19,14 +19,14 @@ MOST = 48
 """Nodes: a drawing of more is no picture any more. The ones that a wrong output depends on are kept."""
 
 
-def picture(inquiry: Inquiry, suspect: Suspect | None, *, backward: str) -> Graph:
+def picture(inquiry: Inquiry, suspects: Sequence[Suspect], *, backward: str) -> Graph:
     """The variables of the first run and what each is computed from; from the call of ``backward`` on, its own pass.
 
     What is blamed is a node too if it has no name. A loop is drawn by its first pass, whose elements have no error
     of their own. Numbers that are right (counts, eps) are left out. The error of a node is the largest deviation from
     the quantity that it shows or nearly shows, relative to that quantity's largest value; None where neither is known.
     """
-    blamed = _blamed(inquiry, suspect)
+    blamed = frozenset(site for suspect in suspects for site in _blamed(inquiry, suspect))
     drawn = {point.site: point for point in _drawn(inquiry, blamed)}
     names = {
         site: f"{place}:{_label(inquiry.reading.site(point))}" for place, (site, point) in enumerate(drawn.items())
@@ -41,7 +41,7 @@ def picture(inquiry: Inquiry, suspect: Suspect | None, *, backward: str) -> Grap
         sources = {verdicts.get(edge.source) for edge in edges if edge.target == name}
         inherits = not sources.isdisjoint(("wrong", "follows"))
         verdicts[name] = "wrong" if site in blamed else _verdict(inquiry, point, inherits=inherits)
-        (after if point.events[0] >= start else forward).append(_node(inquiry, point, name, verdicts[name], suspect))
+        (after if point.events[0] >= start else forward).append(_node(inquiry, point, name, verdicts[name], suspects))
     return Graph(forward=tuple(forward), backward=tuple(after), edges=edges)
 
 
@@ -60,17 +60,15 @@ def _drawn(inquiry: Inquiry, blamed: Container[int]) -> Iterator[Point]:
     yield from kept
 
 
-def _blamed(inquiry: Inquiry, suspect: Suspect | None) -> frozenset[int]:
+def _blamed(inquiry: Inquiry, suspect: Suspect) -> list[int]:
     """The places that the suspect is; everything that its line binds where it is none of them."""
-    if suspect is None:
-        return frozenset()
     here = {
         point.site: inquiry.reading.site(point)
         for point in inquiry.reading.points
         if inquiry.reading.site(point).line == suspect.line and inquiry.reading.site(point).role != "argument"
     }
     named = [index for index, site in here.items() if (site.name or site.text) == suspect.name]
-    return frozenset(named[-1:] or [index for index, site in here.items() if site.role in DRAWN])
+    return named[-1:] or [index for index, site in here.items() if site.role in DRAWN]
 
 
 def _start_of(inquiry: Inquiry, backward: str) -> int:
@@ -88,13 +86,11 @@ def _verdict(inquiry: Inquiry, point: Point, *, inherits: bool) -> Verdict:
     return "follows" if inherits or point in inquiry.relevant() else "unknown"
 
 
-def _node(inquiry: Inquiry, point: Point, name: str, verdict: Verdict, suspect: Suspect | None) -> Node:
+def _node(inquiry: Inquiry, point: Point, name: str, verdict: Verdict, suspects: Sequence[Suspect]) -> Node:
     site = inquiry.reading.site(point)
     near = next((miss for miss in inquiry.near(point) if miss.kind not in ("shifted", "term")), None)
-    quantity = ""
-    if verdict == "wrong" and suspect is not None and suspect.name == _label(site):
-        quantity = suspect.should_be
-    elif point.seen or near:
+    quantity = next((s.should_be for s in suspects if verdict == "wrong" and s.name == _label(site)), "")
+    if not quantity and (point.seen or near):
         quantity = point.seen[0].quantity if point.seen else near.quantity if near else ""
     error = _error(inquiry, point, quantity)
     words = point.seen[0].words() if point.seen else near.words() if near else ""

@@ -40,6 +40,10 @@ class Suspect:
     """What belongs there, more exactly than ``quantity`` if possible."""
     slip: Slip | None
     proof: Proof
+    mends: tuple[str, ...] = ()
+    """The wrong outputs that were seen to become right; none where it was only recognized."""
+    one_of: int = 1
+    """How many mistakes the run has, as far as is known: one of several mends no more than its own outputs."""
     correction: Correction | None = None
     elements: tuple[Element, ...] = ()
     message: str = ""

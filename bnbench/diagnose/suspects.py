@@ -8,6 +8,7 @@ all that a value was computed from is right, and the value is right but for one 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -28,19 +29,36 @@ from bnbench.diagnose.suspect import Suspect
 Scenario = TypeVar("Scenario", bound=Hashable)
 
 
-def find_suspects(inquiries: Mapping[Scenario, Inquiry]) -> dict[Scenario, Suspect | None]:
-    """The suspect of each scenario; what went wrong in an earlier one of the same mode is not searched again."""
-    found: dict[Scenario, Suspect | None] = {}
+OUTPUTS = (("y",), ("running_mean", "running_var"), ("dx",), ("dgamma",), ("dbeta",))
+"""What may be wrong for reasons of its own."""
+
+
+def find_suspects(inquiries: Mapping[Scenario, Inquiry]) -> dict[Scenario, tuple[Suspect, ...]]:
+    """The suspects of each scenario; what went wrong in an earlier one of the same mode is not searched again."""
+    found: dict[Scenario, tuple[Suspect, ...]] = {}
     for scenario, inquiry in inquiries.items():
-        found[scenario] = next(
-            (
-                suspect
-                for other, suspect in found.items()
-                if suspect is not None and _explained(inquiry, by=inquiries[other])
-            ),
-            None,
-        ) or find_suspect(inquiry)
+        explained = (
+            suspects for other, suspects in found.items() if suspects and _explained(inquiry, by=inquiries[other])
+        )
+        found[scenario] = next(explained, ()) or suspects_of(inquiry)
     return found
+
+
+def suspects_of(inquiry: Inquiry) -> tuple[Suspect, ...]:
+    """The lines that make outputs wrong: one that mends them all, else one for each output with a reason of its own.
+
+    Several only if each mends its own outputs: a mistake that nothing mends is told as one.
+    """
+    whole = find_suspect(inquiry)
+    if inquiry.failure is None and not set(inquiry.wrong) <= set(whole.mends if whole else ()):
+        own = [set(inquiry.wrong) & set(names) for names in OUTPUTS]
+        if "y" in inquiry.wrong:
+            own = own[:2]  # the gradients follow
+        parts = [find_suspect(inquiry.about(names)) for names in own if names and names < set(inquiry.wrong)]
+        proven = {(part.line, part.slip): part for part in parts if part is not None and part.mends}
+        if proven and (whole is None or len(parts) == sum(part is not None and bool(part.mends) for part in parts)):
+            return tuple(replace(part, one_of=len(proven)) for part in proven.values())
+    return () if whole is None else (whole,)
 
 
 def _explained(inquiry: Inquiry, *, by: Inquiry) -> bool:

@@ -14,7 +14,7 @@ from bnbench.diagnose.hints import Hints, cause_hint
 from bnbench.diagnose.hints import hint as line_hint
 from bnbench.diagnose.inquiry import inquire
 from bnbench.diagnose.suspect import Suspect
-from bnbench.diagnose.suspects import find_suspect
+from bnbench.diagnose.suspects import suspects_of
 from bnbench.grading.cs231n import Hinter
 from bnbench.grading.model import Item
 from bnbench.grading.rubric import cases_of
@@ -27,28 +27,31 @@ RUNNING = frozenset({"running_mean", "running_var"})
 
 def hinter(level: Hints, sandbox: Sandbox, source: Source) -> Hinter:
     """What gives the hints of one submission. Whatever goes wrong on the way costs the hint and nothing else."""
-    suspects: dict[tuple[str, bool, bool], Suspect | None] = {}
+    suspects: dict[tuple[str, bool, bool], tuple[Suspect, ...]] = {}
     causes: dict[str, tuple[Cause, ...]] = {}
 
-    def suspect(layer: Layer, *, training: bool, defaults: bool, spread: bool) -> Suspect | None:
+    def found(layer: Layer, *, training: bool, defaults: bool, spread: bool) -> tuple[Suspect, ...]:
         key = (layer.name, training, defaults)
         if key not in suspects:
             try:
                 with SandboxedProgram(
                     sandbox, source.text, source.name, layer, training=training, defaults=defaults, spread=spread
                 ) as program:
-                    suspects[key] = find_suspect(inquire(program))
+                    suspects[key] = suspects_of(inquire(program))
             except Exception:  # noqa: BLE001 - a stranger's file may upset the diagnosis in any way
-                suspects[key] = None
+                suspects[key] = ()
         return suspects[key]
 
     def hint(layer: Layer, item: Item, subject: Subject, spread: bool) -> tuple[str, int | None]:
         training = cases_of(item)[0].training
         for defaults in (False, True) if training else (False,):
-            found = suspect(layer, training=training, defaults=defaults, spread=spread)
-            if found is not None and concerns(layer, item, found):
-                line = found.line if level in {Hints.WHERE, Hints.HOW} else None
-                return line_hint(found, level), line
+            here = found(layer, training=training, defaults=defaults, spread=spread)
+            concerning = [suspect for suspect in here if concerns(layer, item, suspect)]
+            if concerning:
+                # Of several the one in the function that the item is about.
+                suspect = next((s for s in concerning if s.function == item.function), concerning[0])
+                line = suspect.line if level in {Hints.WHERE, Hints.HOW} else None
+                return line_hint(suspect, level), line
         if layer.name not in causes:
             try:
                 causes[layer.name] = explain_causes(_with_eval(subject.kernel), subject.capabilities)
