@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
 from typing import Any
 
-from bnbench.model import Broken, ImplementationInfo
+from bnbench.model import Broken, Environment, ImplementationInfo, SelfTest
 from bnbench.registry import Registry
 
 
@@ -108,6 +108,8 @@ def records() -> Mapping[str, type]:
     from bnbench.report.entry import Entry
     from bnbench.report.history import TrendAnswer
     from bnbench.report.roofline import Roofline
+    from bnbench.report.scale import Scale
+    from bnbench.report.selftest import Summary
     from bnbench.rivals import Rivals
     from bnbench.sandbox.tiers import Isolation
     from bnbench.vcurve import VCurve
@@ -131,6 +133,15 @@ def records() -> Mapping[str, type]:
         "bnbench.network/1": NetworkCheck,
         "bnbench.regrade/1": _with("Regrade", before=str, after=str, changes=tuple[Change, ...]),
         "bnbench.rivals/1": Rivals,
+        "bnbench.scale/1": Scale,
+        "bnbench.selftest/1": _with(
+            "SelfTested",
+            environment=Environment,
+            selftest=SelfTest,
+            all=Summary,
+            by_size=Mapping[str, Summary],
+            at_fault=str,
+        ),
         "bnbench.sets/1": GradeSets,
         "bnbench.vcurve/1": VCurve,
         "bnbench.word/1": Entry,
