@@ -315,8 +315,9 @@ def test_what_was_kept_is_said_by_the_innermost_who_knows(capsys):
 
 
 def test_ctrl_c_ends_a_command_with_a_sentence():
+    # A shell in the background tells its children to ignore Ctrl-C.
     with subprocess.Popen(
-        [sys.executable, "-m", "bnbench", "mutants"],
+        ["env", "--default-signal=INT", sys.executable, "-m", "bnbench", "mutants"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

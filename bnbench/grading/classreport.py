@@ -157,7 +157,8 @@ def name_of(row: Row) -> str:
 def _kind(item: ItemResult) -> str:
     words_ = item.hint or item.what or WORDS[item.outcome]
     without_place = re.sub(r"\b(?:cell \d+, )?lines? \d+(?:-\d+)?:?\s*", "", words_, flags=re.IGNORECASE)
-    said = re.sub(r"`[^`]*`", "…", without_place).strip()[:200]  # in everybody's own names it is the same mistake
+    # In everybody's own names it is the same mistake; what follows the first sentence is the lesson.
+    said = re.split(r"(?<=\.)\s", re.sub(r"`[^`]*`", "…", without_place).strip())[0][:200]
     return f"{said} ({item.check})" if item.check and not item.hint else said
 
 
