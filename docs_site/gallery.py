@@ -73,12 +73,14 @@ def write_gallery(folder: Path, extra: Path) -> None:
     pages.mkdir()
     kept = ROOT / "reports" / "sample"
     shutil.copy(kept / "index.html", out / "sample.html")
-    (pages / "kernels.md").write_text((kept / "kernels.md").read_text())
+    for page in ("kernels.md", "scale.md"):
+        shutil.copy(kept / page, pages)
     (pages / "summary.md").write_text((out / "run" / "report.md").read_text())
-    for chart in sorted((out / "run").rglob("*.svg")):
-        place = pages / chart.relative_to(out / "run")
-        place.parent.mkdir(exist_ok=True)
-        shutil.copy(chart, place)
+    for source in (kept, out / "run"):
+        for chart in sorted(source.rglob("*.svg")):
+            place = pages / chart.relative_to(source)
+            place.parent.mkdir(exist_ok=True)
+            shutil.copy(chart, place)
     (pages / "diagnosis.md").write_text((out / "why.md").read_text())
     (pages / "index.md").write_text("\n\n".join(_index()) + "\n")
 
@@ -86,7 +88,7 @@ def write_gallery(folder: Path, extra: Path) -> None:
 def _index() -> Iterable[str]:
     yield "# Gallery"
     yield (
-        "Reports as bnbench writes them. All but the two marked *kept* were made when this site was built, by the "
+        "Reports as bnbench writes them. All but those marked *kept* were made when this site was built, by the "
         "command above each. Every page is one file that needs no network."
     )
     yield from _shown("A run", RUN, "run/index.html", "The page opens with what was verified and on what machine.")
@@ -103,7 +105,9 @@ def _index() -> Iterable[str]:
     yield _raw('<p>A full run takes minutes: <a href="files/sample.html">the one in the repository</a>.</p>')
     yield "## The kernels (kept)"
     yield "[The fused kernels against torch and the memory](kernels.md), from `bnbench kernels`."
-    yield "```{toctree}\n:hidden:\n\nsummary\ndiagnosis\nkernels\n```"
+    yield "## The cost of verifying (kept)"
+    yield "[Time and memory up to millions of elements](scale.md), from `bnbench scale`."
+    yield "```{toctree}\n:hidden:\n\nsummary\ndiagnosis\nkernels\nscale\n```"
 
 
 def _shown(title: str, command: Command, file: str, sentence: str) -> Iterable[str]:
