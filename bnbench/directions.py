@@ -23,7 +23,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bnbench.differences import NOISE_OFFSETS, noise_level
+from bnbench.extrapolation import NOISE_OFFSETS, noise_level
 from bnbench.model import Array
 from bnbench.tolerances import CONVERGED, HONEST_SLOPE_NOISE, NOISE, RESOLUTION, roundoff
 

@@ -15,7 +15,8 @@ from bnbench.blocks import channel_sum, from_blocks, spread, to_blocks
 from bnbench.cases import draw, draw_cotangent, elements
 from bnbench.checks.forward import rounding_unit
 from bnbench.compare import in_units
-from bnbench.differences import LEVELS, compressed_dx, parameter_deviation, romberg, scale_of
+from bnbench.differences import compressed_dx, parameter_deviation, scale_of
+from bnbench.extrapolation import LEVELS, romberg
 from bnbench.kernels import local_kernel
 from bnbench.model import Array, Case, Forward, Inputs, Kernel
 from bnbench.reference import normalize

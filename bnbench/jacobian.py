@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bnbench.blocks import from_blocks, per_channel, to_blocks
-from bnbench.differences import LEVELS, ROMBERG_GAIN, romberg, scale_of
+from bnbench.differences import scale_of
+from bnbench.extrapolation import LEVELS, ROMBERG_GAIN, romberg
 from bnbench.model import Array, Inputs, Kernel
 from bnbench.tolerances import roundoff
 

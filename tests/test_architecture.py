@@ -10,7 +10,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-CORE = {"model", "blocks", "arguments", "cases", "reference", "differences", "compare", "tolerances", "kernels"}
+CORE = {
+    "model",
+    "blocks",
+    "arguments",
+    "cases",
+    "reference",
+    "differences",
+    "extrapolation",
+    "compare",
+    "tolerances",
+    "kernels",
+}
 CORE |= {"jacobian", "projection", "inconsistency"}
 CORE |= {"honest", "rounding"}
 CORE |= {"dyadic", "fixtures", "exactness", "conventions", "conclusion"}

@@ -9,14 +9,8 @@ import pytest
 
 from bnbench.blocks import to_blocks
 from bnbench.cases import case_id, draw, draw_cotangent, elements
-from bnbench.differences import (
-    compressed_dx,
-    directional_deviation,
-    noise_level,
-    parameter_deviation,
-    romberg,
-    sample_positions,
-)
+from bnbench.differences import compressed_dx, directional_deviation, parameter_deviation, sample_positions
+from bnbench.extrapolation import noise_level, romberg
 from bnbench.kernels import local_kernel
 from bnbench.model import Case, Gradients, Outputs
 from bnbench.mutants import forward_of
