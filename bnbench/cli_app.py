@@ -62,5 +62,6 @@ def with_common_options(function: Command) -> Command:
             detail(f"{function.__name__.strip('_')}: {time.monotonic() - began:.1f} s")
             LOUDNESS.reset(token)
 
+    # What typer reads in place of (*args, **given); wraps keeps everything else of the command's type.
     run.__signature__ = signature.replace(parameters=[*declared.values(), *extra])  # type: ignore[attr-defined]
     return run  # type: ignore[return-value]

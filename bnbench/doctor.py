@@ -193,7 +193,7 @@ def _compilers() -> Iterator[tuple[str, str]]:
     for path in dict.fromkeys(filter(None, map(shutil.which, names))):
         try:
             command = [path, "--version"]
-            said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
+            said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603 - ours
         except (OSError, subprocess.SubprocessError) as error:
             yield path, f"does not answer: {error}"
         else:

@@ -9,6 +9,7 @@ import pytest
 from bnbench.adapters.cs231n import LAYERS
 from bnbench.adapters.program import LayerProgram
 from bnbench.diagnose.cause import Slip
+from bnbench.diagnose.hints import Hints, hint
 from bnbench.diagnose.inquiry import inquire
 from bnbench.diagnose.suspects import SEARCHES, find_suspect, find_suspects, suspects_of
 
@@ -242,15 +243,16 @@ def test_two_mistakes_that_spoil_different_outputs_are_told_both(pair):
     found = suspects_of(inquiry_of(text))
 
     assert {suspect.line for suspect in found} == {line_of(text, after) for _, after in pair}
-    assert all(suspect.mends and suspect.one_of == 2 for suspect in found)
+    assert all(suspect.mends and suspect.partial for suspect in found)
     assert not set(found[0].mends) & set(found[1].mends)
+    assert all("something else is wrong too" in hint(suspect, Hints.HOW) for suspect in found)
 
 
 def test_one_mistake_that_spoils_everything_is_told_once():
     wrong = with_slip("np.mean(xc ** 2, axis=0)", "np.mean(xc ** 2, axis=0) * 1.5")
     [suspect] = suspects_of(inquiry_of(wrong))
 
-    assert (suspect.line, suspect.one_of) == (line_of(wrong, "1.5"), 1)
+    assert (suspect.line, suspect.partial) == (line_of(wrong, "1.5"), False)
     assert set(suspect.mends) == set(inquiry_of(wrong).wrong)
 
 

@@ -189,7 +189,7 @@ def proof_words(suspect: Suspect) -> str:
         return ""  # an exception needs no proof
     if suspect.proof == "recognized" and (suspect.message or suspect.slip in (Slip.UNIMPLEMENTED, Slip.IN_PLACE)):
         return ""
-    if suspect.one_of > 1:
+    if suspect.partial:
         means = "this change" if suspect.proof == "edited" else "the right value in its place"
         are = "is" if len(suspect.mends) == 1 else "are"
         return f"With {means} {' and '.join(suspect.mends)} {are} right; something else is wrong too."

@@ -42,8 +42,8 @@ class Suspect:
     proof: Proof
     mends: tuple[str, ...] = ()
     """The wrong outputs that were seen to become right; none where it was only recognized."""
-    one_of: int = 1
-    """How many mistakes the run has, as far as is known: one of several mends no more than its own outputs."""
+    partial: bool = False
+    """Whether other outputs stay wrong when these are mended, for a reason of their own."""
     correction: Correction | None = None
     elements: tuple[Element, ...] = ()
     message: str = ""

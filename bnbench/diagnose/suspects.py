@@ -55,9 +55,9 @@ def suspects_of(inquiry: Inquiry) -> tuple[Suspect, ...]:
         if "y" in inquiry.wrong:
             own = own[:2]  # the gradients follow
         parts = [find_suspect(inquiry.about(names)) for names in own if names and names < set(inquiry.wrong)]
-        proven = {(part.line, part.slip): part for part in parts if part is not None and part.mends}
-        if proven and (whole is None or len(parts) == sum(part is not None and bool(part.mends) for part in parts)):
-            return tuple(replace(part, one_of=len(proven)) for part in proven.values())
+        proven = [replace(part, partial=True) for part in parts if part is not None and part.mends]
+        if proven and (whole is None or len(proven) == len(parts)):
+            return tuple(proven)
     return () if whole is None else (whole,)
 
 

@@ -51,7 +51,7 @@ def _repaired(data: bytes, name: str) -> Source:
     """As :func:`read_source` in another process, which a text made for it can slow down or exhaust as it likes."""
     command = [sys.executable, "-P", "-c", _REPAIR, name]
     try:
-        done = subprocess.run(command, input=data, capture_output=True, timeout=SECONDS, check=False)  # noqa: S603
+        done = subprocess.run(command, input=data, capture_output=True, timeout=SECONDS, check=False)  # noqa: S603 - ours
     except subprocess.TimeoutExpired:
         raise UnreadableError(f"does not parse, and was not repaired within {SECONDS:g} s") from None
     if done.returncode:

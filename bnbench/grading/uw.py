@@ -6,7 +6,7 @@ How the file is compiled and where its functions run is the caller's: for strang
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TypeAlias, cast
@@ -14,13 +14,14 @@ from typing import TypeAlias, cast
 import numpy as np
 
 from bnbench.adapters.uw.compiler import Compiled
-from bnbench.adapters.uw.sanitizer import MemoryFinding, memory_finding
+from bnbench.adapters.uw.diagnosis import memory_findings
+from bnbench.adapters.uw.sanitizer import MemoryFinding
 from bnbench.diagnose.cause import Slip
 from bnbench.diagnose.hints import Hints
 from bnbench.diagnose.uw import StageDiagnosis, StageVerdict, diagnose_uw
 from bnbench.diagnose.uw_explain import SEQUENTIAL, misfit, with_eps
 from bnbench.diagnose.uw_formulas import RIGHT
-from bnbench.diagnose.uw_stages import ARGUMENTS, EPS, Answer, Call, Stage, drawn_case, stage_cases
+from bnbench.diagnose.uw_stages import ARGUMENTS, EPS, Answer, Call, Stage, drawn_case
 from bnbench.grading.cs231n import Graded
 from bnbench.grading.model import Assignment, Item, ItemResult, Outcome, Visibility
 from bnbench.sandbox.child.uw import PASSES
@@ -147,22 +148,6 @@ def _told(result: ItemResult, diagnosis: StageDiagnosis, hints: Hints) -> ItemRe
     if hints is not Hints.NONE and result.outcome is Outcome.FAILED and diagnosis.causes:
         hint = " or ".join(dict.fromkeys(cause.sentence for cause in diagnosis.causes))
     return replace(result, hint=hint, line=line)
-
-
-def memory_findings(sanitized: Compiled, call: Call) -> Sequence[MemoryFinding]:
-    """The distinct memory errors of a file compiled with sanitizers, at most one a function."""
-    findings: dict[MemoryFinding, None] = {}
-    for stage, names in ARGUMENTS.items():
-        for case in stage_cases():
-            if stage == "forward" and case.rows == 1:
-                continue  # the older edition's layer keeps no input of one row to go back through
-            answer = call(stage, case.groups, tuple(case.arrays[name] for name in names))
-            finding = memory_finding(answer.detail, sanitized.source_name, sanitized.functions)
-            if finding is not None:
-                findings[finding] = None
-            if answer.status != "returned":
-                break
-    return tuple(findings)
 
 
 def _words(finding: MemoryFinding) -> str:

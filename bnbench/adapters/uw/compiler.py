@@ -142,7 +142,7 @@ def _cleaned(words: str) -> str:
 
 def _sanitizer(compiler: str) -> str:
     """Path of the sanitizer's library, which must come before every other in the process."""
-    words = subprocess.run(  # noqa: S603
+    words = subprocess.run(  # noqa: S603 - the compiler
         [compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=False, timeout=COMPILE_SECONDS
     ).stdout.strip()
     if not Path(words).is_absolute():

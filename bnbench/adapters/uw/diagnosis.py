@@ -7,7 +7,7 @@ from bnbench.adapters.uw.process import Here, Launch
 from bnbench.adapters.uw.sanitizer import MemoryFinding, memory_finding
 from bnbench.adapters.uw.stages import STAGE_SECONDS, open_stages
 from bnbench.diagnose.uw import StageDiagnosis, diagnose_uw
-from bnbench.diagnose.uw_stages import ARGUMENTS, EPS, Stage, stage_cases
+from bnbench.diagnose.uw_stages import ARGUMENTS, EPS, Call, Stage, stage_cases
 from bnbench.sandbox.child import uw as child
 
 
@@ -33,17 +33,22 @@ def diagnose_compiled(
 def find_memory_errors(
     sanitized: Compiled, *, seconds: float = 4 * STAGE_SECONDS, launch: Launch = Here
 ) -> tuple[MemoryFinding, ...]:
-    """Run every function of a file compiled with ``sanitize``: its distinct findings, at most one per function."""
-    findings: dict[MemoryFinding, None] = {}
+    """Run every function of a file compiled with ``sanitize``: :func:`memory_findings`."""
     with open_stages(sanitized, seconds=seconds, launch=launch) as call:
-        for stage, names in ARGUMENTS.items():
-            for case in stage_cases():
-                if stage == "forward" and case.rows == 1:
-                    continue  # the older edition's layer keeps no input of one row to go back through
-                answer = call(stage, case.groups, tuple(case.arrays[name] for name in names))
-                finding = memory_finding(answer.detail, sanitized.source_name, sanitized.functions)
-                if finding is not None:
-                    findings[finding] = None
-                if answer.status != "returned":
-                    break
+        return memory_findings(sanitized, call)
+
+
+def memory_findings(sanitized: Compiled, call: Call) -> tuple[MemoryFinding, ...]:
+    """The distinct memory errors of a file compiled with ``sanitize``, at most one per function."""
+    findings: dict[MemoryFinding, None] = {}
+    for stage, names in ARGUMENTS.items():
+        for case in stage_cases():
+            if stage == "forward" and case.rows == 1:
+                continue  # the older edition's layer keeps no input of one row to go back through
+            answer = call(stage, case.groups, tuple(case.arrays[name] for name in names))
+            finding = memory_finding(answer.detail, sanitized.source_name, sanitized.functions)
+            if finding is not None:
+                findings[finding] = None
+            if answer.status != "returned":
+                break
     return tuple(findings)
