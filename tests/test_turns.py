@@ -106,12 +106,13 @@ def test_an_interruption_by_another_process_is_noticed():
             pass
 
     os.sched_setaffinity(0, one)
-    busy = "import time; e = time.process_time() + 0.3\nwhile time.process_time() < e: pass"
-    other = subprocess.Popen([sys.executable, "-c", busy])
+    busy = "import time; print(flush=True)\nwhile time.process_time() < 20: pass"
+    other = subprocess.Popen([sys.executable, "-c", busy], stdout=subprocess.PIPE)
+    other.stdout.readline()  # it runs, and goes on until it is killed
     try:
         turns = in_turns({"one": lambda: spin}, budget=0.02, clock=clock)
     finally:
         other.kill()
-        other.wait()
+        other.communicate()
         os.sched_setaffinity(0, cores)
     assert any(turns.interrupted["one"])
