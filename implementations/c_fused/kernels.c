@@ -70,9 +70,6 @@ static double count(bn_shape shape) { return (double)shape.batch * (double)shape
 
 static size_t clamp(size_t low, size_t value, size_t high) { return value < low ? low : value > high ? high : value; }
 
-/* Where the part begins, and the one before ends, of so many rows in so many parts. */
-static size_t part_start(size_t rows, size_t parts, size_t part) { return rows * part / parts; }
-
 static size_t threads_for(size_t threads, size_t bytes)
 {
     return bytes < ONE_THREAD ? 1 : clamp(1, threads, MAX_THREADS);

@@ -1,8 +1,9 @@
 /* A pool of threads that help the caller, and are never waited for before they have taken something.
  *
- * Steps are taken from a common counter, by the caller too. A helper whose core is busy with something
- * else takes none and delays nobody, where a barrier would wait for it. Helpers look for work for
- * some microseconds after the last, then sleep: a spinning helper is a busy core to everyone else.
+ * Every thread has a range of the steps, the same in every phase and every call of a shape, so that it finds
+ * in its own cache what it read before; then it takes what is left of the others' ranges. A helper whose core
+ * is busy with something else takes none and delays nobody, where a barrier would wait for it. Helpers look
+ * for work for some microseconds after the last, then sleep: a spinning helper is a busy core to everyone else.
  */
 #ifdef __linux__
 #define _GNU_SOURCE /* for affinities */
@@ -10,6 +11,8 @@
 #endif
 
 #include "parallel.h"
+
+#include "memory.h"
 
 #if defined(__unix__) || defined(__APPLE__)
 #define BNBENCH_HAVE_POOL
@@ -51,7 +54,6 @@ static struct {
     pthread_mutex_t lock;  /* of the condition */
     pthread_cond_t wake;
     atomic_size_t ticket;    /* of the phase: changes when a new one is open */
-    atomic_size_t next;      /* step to take */
     atomic_size_t inside;    /* helpers that look at the phase */
     atomic_int is_open, sleepers;
     pthread_t helper[MAX_THREADS];
@@ -62,6 +64,9 @@ static struct {
 #endif
     size_t invited;          /* helpers that may join this phase */
     bn_phase phase;
+    struct {
+        _Alignas(CACHE_LINE) atomic_size_t next; /* step to take */
+    } range[MAX_THREADS];
 } pool = {.owner = PTHREAD_MUTEX_INITIALIZER,
           .lock = PTHREAD_MUTEX_INITIALIZER,
           .wake = PTHREAD_COND_INITIALIZER,
@@ -78,8 +83,12 @@ static void relax(void)
 
 static void take_steps(size_t slot)
 {
-    for (size_t number; (number = atomic_fetch_add(&pool.next, 1)) < pool.phase.steps;)
-        do_step(&pool.phase, number, slot);
+    const size_t threads = pool.invited + 1;
+    for (size_t i = 0; i < threads; i++) {
+        const size_t range = (slot + i) % threads, end = part_start(pool.phase.steps, threads, range + 1);
+        for (size_t number; (number = atomic_fetch_add(&pool.range[range].next, 1)) < end;)
+            do_step(&pool.phase, number, slot);
+    }
 }
 
 static void *help(void *argument)
@@ -156,7 +165,8 @@ static void run_phase(bn_phase phase, size_t threads)
 {
     pool.phase = phase;
     pool.invited = threads - 1;
-    atomic_store(&pool.next, 0);
+    for (size_t range = 0; range < threads; range++)
+        atomic_store(&pool.range[range].next, part_start(phase.steps, threads, range));
     atomic_store(&pool.is_open, 1);
     atomic_fetch_add(&pool.ticket, 1);
     if (atomic_load(&pool.sleepers) > 0) {

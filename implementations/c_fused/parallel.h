@@ -6,6 +6,9 @@
 
 enum { MAX_THREADS = 64 };
 
+/* Where the part begins, and the one before ends, of so many rows in so many parts. */
+static inline size_t part_start(size_t rows, size_t parts, size_t part) { return rows * part / parts; }
+
 /* `slot` is below the number of threads, and no two steps have the same one at the same time. */
 typedef void bn_step(void *job, size_t unit, size_t part, size_t slot);
 
