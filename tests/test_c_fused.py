@@ -285,6 +285,7 @@ def results_with(forward, case, **options):
     [
         (700, 300),  # a panel of columns for each thread
         (5000, 70),  # parts of rows
+        (9001, 701),  # from memory, a line at a time
         (40001, 12),  # several rows in a line, and some left over
         (300, 50, 9),
         (16, 40, 15, 15),  # groups of channels

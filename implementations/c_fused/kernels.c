@@ -58,6 +58,9 @@ enum {
     FEW_VALUES = 16,           /* a block below this is summed in double at once */
     TILE_BYTES = 1 << 10,      /* of output, computed in the nearest cache before it is streamed */
     AHEAD_BYTES = 8 << 10,     /* how far the memory is asked in advance, where it is asked */
+    NEAREST_CACHE = 32 << 10,  /* bytes of it that a loop may count on */
+    FROM_MEMORY = 40 << 20,    /* bytes read and written that no cache keeps from one pass to the next */
+    PLANES_AHEAD = 16 << 20,   /* the same, from which on a backward asks for the next image's planes */
     GROUP_RUN = 16 << 10,      /* bytes of one image in neighbouring channels: long enough for the memory; */
     FORWARD_GROUP = 512 << 10, /* of x of the whole batch in them: short enough for the second cache; */
     BACKWARD_GROUP = 2 << 20,  /* in a backward, where dy is as much again: long runs matter more */
@@ -75,16 +78,21 @@ static size_t threads_for(size_t threads, size_t bytes)
     return bytes < ONE_THREAD ? 1 : clamp(1, threads, MAX_THREADS);
 }
 
-/* Several batch rows side by side are one line; the rows that do not fill a line come last. */
+/* Several batch rows side by side are one line; the rows that do not fill a line come last. What comes from memory
+ * is summed in order, a line at a time, if two sums and the shift of each column stay in the nearest cache meanwhile. */
 typedef struct {
     size_t fold, width, lines, rest;
+    int in_order;
 } bn_lines;
 
-static bn_lines lines_of(bn_shape shape)
+/* Of `arrays` that are read, and another that is written. */
+static bn_lines lines_of(bn_shape shape, size_t arrays, size_t itemsize)
 {
     const size_t row = shape.channels * shape.spatial;
     const size_t fold = clamp(1, min_size(FOLDED_WIDTH / row, shape.batch / 8), FOLDED_WIDTH);
-    return (bn_lines){fold, fold * row, shape.batch / fold, shape.batch % fold * row};
+    const int in_order = (arrays + 1) * shape.batch * row * itemsize >= FROM_MEMORY &&
+                         3 * fold * row * itemsize + arrays * AHEAD_BYTES <= NEAREST_CACHE;
+    return (bn_lines){fold, fold * row, shape.batch / fold, shape.batch % fold * row, in_order};
 }
 
 /* How the work of a call is cut. A unit is `channels` channels, but the last may be shorter. */
