@@ -231,34 +231,27 @@ def compressed_dx(kernel: Kernel, inputs: Inputs, dy: Array, positions: Position
     """
     at = blocked(inputs, dy)
     step = scale_of(inputs, levels).step
-    distances = [(step / 2**level).astype(inputs.x.dtype) for level in range(levels)]
     x = panels(np.ascontiguousarray(inputs.x), inputs.options.norm, inputs.options.groups)
-
-    def steps(row: int, column: int) -> Iterator[tuple[Array, Array]]:
-        """The position in every block, ahead of where it is and behind."""
-        here = x[row, :, column]
-        for distance in distances:
-            yield here + distance, here - distance
+    rows, columns = np.divmod(positions, x.shape[2])
+    here = x[rows, :, columns]  # (positions, B)
+    distances = [(step / 2**level).astype(x.dtype) for level in range(levels)]
+    pairs = [(here + distance, here - distance) for distance in distances]
 
     def points() -> Iterator[Point]:
-        for row, column in places:
-            for pair in steps(row, column):
-                for values in pair:
+        for number, (row, column) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
+            for pair in pairs:
+                for moved in pair:
                     there = x.copy()
-                    there[row, :, column] = values
+                    there[row, :, column] = moved[number]
                     yield at.point(there)
 
-    places = [divmod(int(position), x.shape[2]) for position in positions]
     outputs = outputs_at(kernel, points())
-    numeric = []
-    for place in places:
-        estimates = []
-        for ahead, behind in steps(*place):
-            realised = ahead.astype(np.float64) - behind
-            change = at.panels(next(outputs).y) - at.panels(next(outputs).y)
-            estimates.append(_sums(at.dy * change) / realised)
-        numeric.append(romberg(estimates)[0])
-    return np.array(numeric).T
+    changes = np.empty((levels, *here.shape))
+    for number in range(len(positions)):
+        for level in range(levels):
+            changes[level, number] = _sums(at.dy * (at.panels(next(outputs).y) - at.panels(next(outputs).y)))
+    realised = np.array([ahead.astype(np.float64) - behind for ahead, behind in pairs])
+    return romberg(list(changes / realised))[0].T
 
 
 def parameter_deviation(kernel: Kernel, inputs: Inputs, dy: Array, name: str) -> tuple[Deviation, Array]:

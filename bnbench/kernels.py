@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 
 from bnbench.blocks import groups_of
-from bnbench.model import Array, Forward, Gradients, GroupedForward, Inputs, Kernel, Outputs, Vjp
+from bnbench.model import Array, Forward, Gradients, GroupedForward, Inputs, Kernel, Options, Outputs, Vjp
 
 ARGUMENTS = ("x", "gamma", "beta", "running_mean", "running_var")
 RETURNED = ("y", "running_mean", "running_var")
@@ -47,28 +46,30 @@ def bound(forward: Forward | GroupedForward, inputs: Inputs) -> Callable[[], tup
 
     It returns ``(y, (running_mean, running_var), vjp)`` for batch norm and ``(y, vjp)`` for the others.
     """
-    options = inputs.options
-    call = cast("Callable[..., tuple[Any, ...]]", forward)
-    if options.norm != "batch":
-        channels = inputs.x.shape[1] if inputs.x.ndim > 1 else 1  # a wrong x is for the implementation to refuse
-        groups = groups_of(channels, options.norm, options.groups)
-        return partial(call, inputs.x, inputs.gamma, inputs.beta, groups=groups, eps=options.eps)
-    return partial(
-        call,
-        *(getattr(inputs, name) for name in ARGUMENTS),
-        training=options.training,
-        eps=options.eps,
-        momentum=options.momentum,
-    )
+    arrays = (inputs.x, inputs.gamma, inputs.beta, inputs.running_mean, inputs.running_var)
+    positional, keywords = _call_of(arrays, inputs.options)
+    return partial(cast("Callable[..., tuple[Any, ...]]", forward), *positional, **keywords)
 
 
-def _called(forward: Forward | GroupedForward, inputs: Inputs) -> tuple[Array, tuple[Array, Array], Vjp]:
-    answer = bound(forward, inputs)()
-    if inputs.options.norm == "batch":
+def _call_of(arrays: tuple[Array, ...], options: Options) -> tuple[tuple[Array, ...], dict[str, Any]]:
+    """What the protocol passes by position and by name."""
+    if options.norm == "batch":
+        return arrays, {"training": options.training, "eps": options.eps, "momentum": options.momentum}
+    x, gamma, beta, *_ = arrays
+    channels = x.shape[1] if x.ndim > 1 else 1  # a wrong x is for the implementation to refuse
+    return (x, gamma, beta), {"groups": groups_of(channels, options.norm, options.groups), "eps": options.eps}
+
+
+def _called(
+    forward: Forward | GroupedForward, arrays: tuple[Array, ...], options: Options
+) -> tuple[Array, tuple[Array, Array], Vjp]:
+    positional, keywords = _call_of(arrays, options)
+    answer = cast("Callable[..., tuple[Any, ...]]", forward)(*positional, **keywords)
+    if options.norm == "batch":
         y, (running_mean, running_var), vjp = answer
         return y, (running_mean, running_var), vjp
     y, vjp = answer
-    return y, (inputs.running_mean, inputs.running_var), vjp
+    return y, (arrays[3], arrays[4]), vjp
 
 
 def local_kernel(forward: Forward | GroupedForward) -> BatchKernel:
@@ -91,10 +92,10 @@ class _LocalKernel:
 
     def __call__(self, inputs: Inputs, /, *dys: Array, beside: Inputs | None = None) -> Outputs:
         given = _copies(inputs)
-        y, running, vjp = _called(self._forward, replace(inputs, **given))
+        y, running, vjp = _called(self._forward, tuple(given.values()), inputs.options)
         returned = [*map(_Returned, RETURNED, (y, *running))]
         if beside is not None:
-            _called(self._forward, replace(beside, **_copies(beside)))
+            _called(self._forward, tuple(_copies(beside).values()), beside.options)
 
         gradients = []
         mutated = []
@@ -118,8 +119,8 @@ class _LocalKernel:
     def batch(self, points: Iterable[Point], /) -> Iterator[Outputs]:
         """Without looking for what was mutated or overwritten, which takes longer than a fast forward."""
         for inputs, dys in points:
-            given: dict[str, Any] = {name: getattr(inputs, name).copy() for name in ARGUMENTS[1:]}
-            y, running, vjp = _called(self._forward, Inputs(x=inputs.x, options=inputs.options, **given))
+            per_channel = [getattr(inputs, name).copy() for name in ARGUMENTS[1:]]
+            y, running, vjp = _called(self._forward, (inputs.x, *per_channel), inputs.options)
             y, running_mean, running_var = map(_own, RETURNED, (y, *running))
             gradients = tuple(Gradients(*map(_own, GRADIENTS, _three(vjp(dy.copy())))) for dy in dys)
             yield Outputs(y=y, running_mean=running_mean, running_var=running_var, gradients=gradients)
