@@ -32,6 +32,13 @@
 #define CLONES
 #endif
 
+/* Where a call would take as long as what is called. */
+#ifdef __GNUC__
+#define INLINE __attribute__((always_inline)) static inline
+#else
+#define INLINE static inline
+#endif
+
 /* The arrays of the loop do not overlap: more pointers than a compiler would compare at run time. */
 #if defined(__clang__)
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
@@ -56,7 +63,11 @@ enum {
     FIRST_LINES = 8,           /* and FIRST_VALUES: the first block of many is short, so that a bad first */
     FIRST_VALUES = 256,        /* shift is soon left behind */
     FEW_VALUES = 16,           /* a block below this is summed in double at once */
-    TILE_BYTES = 1 << 10,      /* of output, computed in the nearest cache before it is streamed */
+    TILE_BYTES = 1 << 10,      /* of output, computed in the nearest cache before it is streamed, or */
+    COEFFICIENTS = 16 << 10,   /* bytes of them, of one line, that leave the nearest cache room for what is streamed; */
+    LINES_ABREAST = 4,         /* beyond them, so many lines at a time, */
+    ABREAST_BYTES = 512,       /* a tile of each, */
+    ABREAST_AHEAD = 2 << 10,   /* and so far asked in advance */
     AHEAD_BYTES = 8 << 10,     /* how far the memory is asked in advance, where it is asked */
     NEAREST_CACHE = 32 << 10,  /* bytes of it that a loop may count on */
     FROM_MEMORY = 40 << 20,    /* bytes read and written that no cache keeps from one pass to the next */

@@ -49,6 +49,6 @@ void stream_end(void);
 
 /* Whether streaming pays for so many bytes, read and written: when they would not stay in the last cache.
  * What the system says of that cache may be what many guests share; this is one guest's usual part. */
-int streams(size_t bytes, size_t threads);
+int streams(size_t bytes, int are_planes, size_t threads);
 
 #endif

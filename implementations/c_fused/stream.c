@@ -2,8 +2,10 @@
  * faster than four pieces of it. */
 #include "memory.h"
 
-/* Of what is read and written, by one thread and by several, which fill the last cache faster than the memory. */
-#define STREAMED_BY_ONE ((size_t)24 << 20)
+/* Of what is read and written, by one thread and by several, which fill the last cache faster than the memory. Lines
+ * have coefficients to read besides, and fall behind long before the cache is full. */
+#define STREAMED_LINES ((size_t)16 << 20)
+#define STREAMED_PLANES ((size_t)24 << 20)
 #define STREAMED_BY_MORE ((size_t)40 << 20)
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -48,7 +50,10 @@ void stream(void *restrict to, const void *restrict from, size_t bytes, const vo
 
 void stream_end(void) { _mm_sfence(); }
 
-int streams(size_t bytes, size_t threads) { return bytes >= (threads > 1 ? STREAMED_BY_MORE : STREAMED_BY_ONE); }
+int streams(size_t bytes, int are_planes, size_t threads)
+{
+    return bytes >= (threads > 1 ? STREAMED_BY_MORE : are_planes ? STREAMED_PLANES : STREAMED_LINES);
+}
 
 #else
 
@@ -60,9 +65,9 @@ void stream(void *restrict to, const void *restrict from, size_t bytes, const vo
 
 void stream_end(void) {}
 
-int streams(size_t bytes, size_t threads)
+int streams(size_t bytes, int are_planes, size_t threads)
 {
-    (void)bytes, (void)threads;
+    (void)bytes, (void)are_planes, (void)threads;
     return 0;
 }
 
