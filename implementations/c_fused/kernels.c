@@ -51,7 +51,9 @@
 enum {
     SHORT_SPATIAL = 96,        /* below this L, lines are faster than planes */
     NARROW = 64,               /* columns whose sums fit the registers */
-    FOLDED_WIDTH = 256,        /* columns that narrow arrays are folded to */
+    FOLDED_WIDTH = 256,        /* columns that narrow arrays are folded to, if so many lines are left: */
+    FOLDED_LINES = 64,         /* where a row is cache lines, and */
+    FOLDED_PIECES = 8,         /* where it is not */
     PANEL_BYTES = 4 << 10,     /* of a wide line, that make a unit */
     LINES_PER_BLOCK = 256,     /* values of one column summed in the arrays' own type */
     LINES_PER_PART = 512,      /* at least, and */
@@ -100,7 +102,9 @@ typedef struct {
 static bn_lines lines_of(bn_shape shape, size_t arrays, size_t itemsize)
 {
     const size_t row = shape.channels * shape.spatial;
-    const size_t fold = clamp(1, min_size(FOLDED_WIDTH / row, shape.batch / 8), FOLDED_WIDTH);
+    /* Rows of whole cache lines gain little by it, and only where there are many. */
+    const size_t least = row * itemsize % CACHE_LINE == 0 ? FOLDED_LINES : FOLDED_PIECES;
+    const size_t fold = clamp(1, min_size(FOLDED_WIDTH / row, shape.batch / least), FOLDED_WIDTH);
     const int in_order = (arrays + 1) * shape.batch * row * itemsize >= FROM_MEMORY &&
                          3 * fold * row * itemsize + arrays * AHEAD_BYTES <= NEAREST_CACHE;
     return (bn_lines){fold, fold * row, shape.batch / fold, shape.batch % fold * row, in_order};
