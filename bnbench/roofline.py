@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,12 +17,14 @@ from typing import Any, cast
 
 import numpy as np
 
+from bnbench.device import device_rows
 from bnbench.model import Array, Case, Environment, Forward, Implementation, Inputs, SelfTest
 from bnbench.reference import normalize
 from bnbench.registry import Registry
 from bnbench.report.roofline import AccuracyRow, NumpyRow, Roofline, RooflineRow
 from bnbench.selftest import PLANTED, against_itself, boundary, spread, system_load
 from bnbench.timing import OPERATIONS, Operation, aligned, aligned_draw, bind, operation_case, ratio_in, time_operation
+from bnbench.torch_binds import torch_binds
 from bnbench.turns import EPOCH, Bind, in_turns
 
 SHAPES: tuple[tuple[int, ...], ...] = (
@@ -97,6 +98,7 @@ def roofline(
     }
     compiling_torch = compiling and not registry.missing(registry.implementations["torch_compiled"])
     wanted = [(shape, dtype, op, threads) for dtype, threads in settings for op in OPERATIONS for shape in shapes]
+    no_device = registry.missing(registry.implementations["torch_cuda"])
     before = system_load()
     rows = []
     for number, (shape, dtype, operation, threads) in enumerate(wanted):
@@ -107,6 +109,8 @@ def roofline(
         environment=environment,
         selftest=_selftest(available["c_fused"], shapes, budget, before),
         rows=rows,
+        device=[] if no_device else list(device_rows(shapes, budget=budget)),
+        no_device=no_device,
         numpy=numpy,
         accuracy=list(_accuracy(available)),
         overhead=_overhead(available["c_fused"]),
@@ -138,7 +142,7 @@ def _row(
 
     case = operation_case(Case(shape=shape, dtype=dtype), operation)
     inputs, dy = aligned_draw(case)
-    binds = _torch_binds(inputs, dy, operation)
+    binds = torch_binds(inputs, dy, operation)
     binds["c_fused"] = _threaded(available["c_fused"], inputs, dy, operation, threads)
     if threads == 1 and "numba_fused" in available:
         numba = cast("Forward", available["numba_fused"].load())
@@ -154,7 +158,7 @@ def _row(
         turns = in_turns(binds, budget=budget, warm_up=warm_up, epoch=epoch)
     finally:
         torch.set_num_threads(before)
-    seconds = {name: statistics.median(*turns.undisturbed(name)) / turns.calls_per_round / 1e9 for name in binds}
+    seconds = {name: turns.median(name) for name in binds}
     memory = min(("plain", "streamed"), key=seconds.__getitem__)
     return RooflineRow(
         shape=shape,
@@ -165,35 +169,6 @@ def _row(
         ratios={name: ratio_in(turns, "torch", name) for name in binds},
         fraction=ratio_in(turns, memory, "c_fused"),
     )
-
-
-def _torch_binds(inputs: Inputs, dy: Array, operation: Operation) -> dict[str, Bind]:
-    """torch's raw kernels on the very arrays, a forward also to given ones; of images also channels-last."""
-    import torch
-
-    training, eps, momentum = inputs.options.training, inputs.options.eps, inputs.options.momentum
-    gamma, beta, mean, var = (
-        torch.from_numpy(a) for a in (inputs.gamma, inputs.beta, inputs.running_mean.copy(), inputs.running_var.copy())
-    )
-
-    def call(x: Any, g: Any) -> Callable[[], object]:
-        forward = partial(torch.native_batch_norm, x, gamma, beta, mean, var, training, momentum, eps)
-        if operation != "backward":
-            return forward
-        _, saved_mean, saved_inverse_sd = forward()
-        saved = (mean, var, saved_mean, saved_inverse_sd)
-        backward = torch.ops.aten.native_batch_norm_backward
-        return partial(backward, g, x, gamma, *saved, training, eps, [True, True, True])
-
-    x, g = torch.from_numpy(inputs.x), torch.from_numpy(dy)
-    binds: dict[str, Bind] = {"torch": partial(call, x, g)}
-    if x.ndim == 4:
-        last = [a.contiguous(memory_format=torch.channels_last) for a in (x, g)]
-        binds["torch_channels_last"] = partial(call, *last)
-    if operation != "backward":  # whose kernel takes no out=
-        out = torch.from_numpy(aligned(inputs.x)), torch.empty_like(gamma), torch.empty_like(gamma)
-        binds["torch_out"] = lambda: partial(cast("Callable[..., object]", call(x, g)), out=out)
-    return binds
 
 
 def _compiled_bind(inputs: Inputs) -> Bind:

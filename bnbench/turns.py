@@ -11,6 +11,7 @@ import gc
 import math
 import random
 import resource
+import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -137,6 +138,10 @@ class Turns:
     @property
     def rounds(self) -> int:
         return len(next(iter(self.times.values())))
+
+    def median(self, name: str) -> float:
+        """Seconds of one call, in the median round."""
+        return statistics.median(*self.undisturbed(name)) / self.calls_per_round / 1e9
 
     def undisturbed(self, *names: str) -> tuple[list[int], ...]:
         """The times of these in the rounds in which none of them was interrupted; in all, where that leaves too few.

@@ -51,7 +51,7 @@ SHELL = {
 }
 SHELL |= {"calibration", "rivals", "rules"}
 SHELL |= {"mutation", "debugging", "hints", "staged"}
-SHELL |= {"networks", "verification", "roofline"}
+SHELL |= {"networks", "verification", "roofline", "device", "torch_binds"}
 SHELL |= {"cli_grade", "cli_grading", "cli_regrade", "cli_assignment", "cli_gradescope", "cli_github", "cli_isolation"}
 SHELL |= {"nn", "cli_train", "cli_vcurve"}
 SHELL |= {"answers", "cli_app", "cli_doctor", "cli_options", "completion", "doctor", "notebook"}

@@ -11,6 +11,7 @@ from bnbench.registry import discover
 from bnbench.report.charts.memory import memory_charts
 from bnbench.report.roofline import (
     AccuracyRow,
+    DeviceRow,
     NumpyRow,
     Roofline,
     RooflineRow,
@@ -171,3 +172,26 @@ def test_the_chart_has_every_rate_and_the_memory_s_own_above():
         "torch", "c_fused", "torch_channels_last",
     }  # fmt: skip
     assert f"]({chart.name}.svg)" in roofline_markdown(found, {(dtype, threads): f"![x]({chart.name}.svg)"})
+
+
+def test_rows_of_a_gpu_are_shown_and_their_absence_explained():
+    found = DeviceRow(
+        device="A GPU",
+        shape=(8, 3, 4, 4),
+        operation="backward",
+        seconds={"torch": 2e-5, "memory": 1e-5},
+        ratios={"torch": interval(1.0), "torch_channels_last": interval(0.5)},
+        fraction=interval(0.5),
+    )
+    page = roofline_markdown(Roofline(environment=environment(), device=[found]))
+    assert "## On A GPU, float32" in page
+    assert "| 8x3x4x4 | 20 | 10 | 0.50 (0.45 to 0.55) | 0.50 (0.45 to 0.55) |" in page
+    page = roofline_markdown(Roofline(environment=environment(), no_device="there is no NVIDIA driver"))
+    assert "Skipped: there is no NVIDIA driver." in page
+
+
+@pytest.mark.parametrize(("fraction", "verdict"), [(0.85, "met"), (0.42, "missed by 50%")])
+def test_the_fraction_of_a_single_shape_on_two_threads(fraction, verdict):
+    rows = [row(fraction=fraction, shape=(32, 64, 56, 56), threads=2), row(shape=(64, 128), threads=2)]
+    (line,) = lines(Roofline(environment=environment(), rows=rows), "(32, 64, 56, 56)")
+    assert line.endswith(f"| {fraction:.2f} | 0.84 | {verdict} |")

@@ -28,6 +28,12 @@ with calls that are not timed, one or, on several threads, those of 20 ms: cache
 threads of whoever came before asleep."""
 
 
+DEVICE_METHOD = """\
+torch's raw kernels on arrays that lie on the GPU. Times are those between two events that the GPU notes, before
+the first call of a turn and after the last; a call is as Python asks for it, so that on small arrays the asking
+takes longer than the work. The memory's time is that of a copy or of adding two arrays to a third."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RooflineRow:
     """One shape, dtype, operation and number of threads; every ratio is torch's raw kernel over the other, in turns."""
@@ -42,6 +48,21 @@ class RooflineRow:
     """torch's time over each one's."""
     fraction: Interval
     """The time that the memory alone takes (plain or streamed, the faster) over that of ``c_fused``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceRow:
+    """One shape and operation of torch on a GPU, float32, timed by the GPU's own events."""
+
+    device: str
+    shape: tuple[int, ...]
+    operation: str
+    seconds: Mapping[str, float]
+    """Median time of each: torch, memory (a copy, or the sum of two arrays), and whatever else ran."""
+    ratios: Mapping[str, Interval]
+    """torch's time over each one's."""
+    fraction: Interval
+    """The time that the memory alone takes over torch's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +89,9 @@ class Roofline:
 
     environment: Environment
     rows: Sequence[RooflineRow] = ()
+    device: Sequence[DeviceRow] = ()
+    no_device: str = ""
+    """Why there are no rows of a GPU, or ""."""
     numpy: Sequence[NumpyRow] = ()
     accuracy: Sequence[AccuracyRow] = ()
     selftest: SelfTest | None = None
@@ -105,6 +129,11 @@ FRACTION_TARGETS: Mapping[str, Target] = {
     "forward_eval": Target(name="B", value=0.92),
 }
 """Fraction of the memory's speed, float32 on one thread."""
+SHAPE_TARGETS: Mapping[tuple[int, ...], Target] = {
+    (32, 64, 56, 56): Target(name="B", value=0.84),
+    (128, 64, 32, 32): Target(name="B", value=0.80),
+}
+"""The same of single shapes: float32, forward in train mode, on two threads."""
 BEST_TORCH = Target(name="A", value=3.0)
 NUMBA_TARGETS: Mapping[str, Target] = {
     "forward_train": Target(name="C", value=2.9),
@@ -153,6 +182,7 @@ def roofline_markdown(found: Roofline, figures: Mapping[tuple[str, int], str] = 
         parts.append(f"## {dtype}, {threads} thread{'s' if threads > 1 else ''}")
         parts += [figures[dtype, threads]] if (dtype, threads) in figures else []
         parts += _by_operation([row for row in found.rows if (row.dtype, row.threads) == (dtype, threads)])
+    parts += list(_on_device(found))
     if found.numpy:
         parts += ["## numpy_simplified against numpy_staged, float32", _numpy_table(found.numpy)]
     if found.accuracy:
@@ -203,6 +233,11 @@ def _targets(found: Roofline) -> Iterator[tuple[str, ...]]:
         single = [r for r in found.rows if (r.dtype, r.operation, r.threads) == ("float32", operation, 1)]
         if single:
             yield from _single_thread_targets(operation, single)
+    for row in found.rows:
+        if row.shape in SHAPE_TARGETS and (row.dtype, row.operation, row.threads) == ("float32", "forward_train", 2):
+            shape = ", ".join(map(str, row.shape))
+            what = f"c_fused's fraction of the memory's speed, ({shape}), float32, forward, train, threads: 2"
+            yield _judged(SHAPE_TARGETS[row.shape], what, row.fraction.median, resolved=_resolved([row.fraction]))
     for operation, target in NUMPY_TARGETS.items():
         ratios = [row.ratio.median for row in found.numpy if row.operation == operation]
         if ratios:
@@ -275,6 +310,38 @@ def _by_operation(rows: Sequence[RooflineRow]) -> Iterator[str]:
         lines.append(("geometric mean", "", "", f"{ratio:.2f}", "", f"{fraction:.2f}", *means))
         yield f"### {title.capitalize()}"
         yield _table(head, lines)
+
+
+def _on_device(found: Roofline) -> Iterator[str]:
+    if found.no_device:
+        yield "## On a GPU"
+        yield f"Skipped: {found.no_device}."
+    for device in dict.fromkeys(row.device for row in found.device):
+        yield f"## On {device}, float32"
+        yield DEVICE_METHOD
+        for operation, title in OPERATIONS.items():
+            rows = [row for row in found.device if (row.device, row.operation) == (device, operation)]
+            if rows:
+                yield f"### {title.capitalize()}"
+                yield _device_table(rows)
+
+
+def _device_table(rows: Sequence[DeviceRow]) -> str:
+    shown = [name for name in ("torch_out", "torch_channels_last") if any(name in row.ratios for row in rows)]
+    lines = [
+        (
+            "x".join(map(str, row.shape)),
+            _microseconds(row.seconds["torch"]),
+            _microseconds(row.seconds["memory"]),
+            _interval(row.fraction),
+            *(_interval(row.ratios[name]) if name in row.ratios else "" for name in shown),
+        )
+        for row in rows
+    ]
+    lines.append(
+        ("geometric mean", "", "", f"{geometric_mean(row.fraction.median for row in rows):.2f}", *[""] * len(shown))
+    )
+    return _table(("shape", "torch µs", "memory µs", "fraction", *shown), lines)
 
 
 def _numpy_table(rows: Sequence[NumpyRow]) -> str:
