@@ -147,8 +147,8 @@ class Implementation:
     on_request: bool = False
     """Whether it runs only where it is named, since what ``load`` or a first call does takes long."""
     takes_out: bool = False
-    """Whether forward takes ``out=(y, running_mean, running_var)`` and its vjp ``out=(dx, dgamma, dbeta)``:
-    C-contiguous arrays that are filled and returned. Timing then gives them."""
+    """Whether forward takes ``out=(y, running_mean, running_var)``, or ``(y,)`` where there are none, and its vjp
+    ``out=(dx, dgamma, dbeta)``: C-contiguous arrays that are filled and returned. Timing then gives them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -189,7 +189,9 @@ def _compiled_bind(inputs: Inputs) -> Bind:
 
 def _threaded(implementation: Implementation, inputs: Inputs, dy: Array, operation: Operation, threads: int) -> Bind:
     """``c_fused`` on so many threads, which its protocol does not know."""
-    forward = cast("Forward", partial(cast("Callable[..., Any]", implementation.load()), threads=threads))
+    forward = cast("Forward", implementation.load())
+    if threads > 1:
+        forward = cast("Forward", partial(cast("Callable[..., Any]", forward), threads=threads))
     return partial(bind, forward, inputs, dy, operation, takes_out=True)
 
 

@@ -113,15 +113,17 @@ def bind(
     It returns what ``forward`` or its ``vjp`` does; a backward's forward has been called once, here. One
     that ``takes_out`` gets arrays to write to, the same in every call.
     """
-    call: Callable[..., tuple[Any, ...]] = bound(forward, inputs)
-    options = {}
-    if takes_out:
-        per_channel = (inputs.gamma, inputs.gamma)  # for running statistics, or for dgamma and dbeta
-        options["out"] = tuple(aligned(a) for a in (inputs.x, *per_channel))
+    per_channel = (inputs.gamma, inputs.gamma)  # for running statistics, or for dgamma and dbeta
     if operation == "backward":
-        *_, vjp = call()
-        return partial(vjp, dy, **options)
-    return partial(call, **options) if options else call
+        *_, vjp = bound(forward, inputs)()
+        if not takes_out:
+            return lambda: vjp(dy)
+        gradients = tuple(aligned(a) for a in (inputs.x, *per_channel))
+        return lambda: vjp(dy, out=gradients)
+    if not takes_out:
+        return bound(forward, inputs)
+    outputs = (inputs.x, *per_channel) if inputs.options.norm == "batch" else (inputs.x,)
+    return bound(forward, inputs, tuple(aligned(a) for a in outputs))
 
 
 def expected_outputs(inputs: Inputs, dy: Array, operation: Operation) -> tuple[Array, ...]:

@@ -356,6 +356,20 @@ def test_a_norm_within_a_row_is_timed_and_compared_with_the_reference(norm, oper
     assert row.relative_error < 1e-14
 
 
+@pytest.mark.parametrize("norm", GROUPED)
+@pytest.mark.parametrize("operation", ["forward_train", "backward"])
+def test_a_norm_within_a_row_gets_what_it_returns(norm, operation):
+    implementation = discover().implementations[f"c_{norm}_norm"]
+    if reason := discover().missing(implementation):
+        pytest.skip(reason)
+    assert implementation.takes_out
+    inputs, dy = aligned_draw(parse_case(f"float64/4x6x5/{norm}{2 if norm == 'group' else ''}"))
+    call = bind(implementation.load(), inputs, dy, operation, takes_out=True)
+    first, second = call(), call()
+    filled = 3 if operation == "backward" else 1
+    assert all(a is b for a, b in zip(first[:filled], second[:filled], strict=True))
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_who_takes_out_gets_the_same_aligned_arrays_in_every_call(operation):
     given = []

@@ -49,6 +49,7 @@ implementations = (
         summary="C extension: group norm with one group",
         capabilities=Capabilities(norm="layer"),
         requires=REQUIRES,
+        takes_out=True,
     ),
     Implementation(
         name="c_group_norm",
@@ -56,6 +57,7 @@ implementations = (
         summary="C extension: fused passes, statistics merged in double",
         capabilities=Capabilities(norm="group"),
         requires=REQUIRES,
+        takes_out=True,
     ),
     Implementation(
         name="c_instance_norm",
@@ -63,6 +65,7 @@ implementations = (
         summary="C extension: group norm with a group per channel",
         capabilities=Capabilities(norm="instance"),
         requires=REQUIRES,
+        takes_out=True,
     ),
     Implementation(
         name="c_rms_norm",
@@ -70,5 +73,6 @@ implementations = (
         summary="C extension: fused passes, mean square merged in double",
         capabilities=Capabilities(norm="rms"),
         requires=REQUIRES,
+        takes_out=True,
     ),
 )
