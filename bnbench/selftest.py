@@ -162,8 +162,7 @@ def spread(rows: Sequence[Row], functions: int) -> tuple[Row, ...]:
 
 
 def boundary(budget: float = BOUNDARY_BUDGET) -> float:
-    """Seconds of a timed call, (4, 5) float32, of a forward that does nothing: the loop, a closure that passes the
-    arguments, a frame.
+    """Seconds of a timed call, (4, 5) float32, of a forward that does nothing: the loop, a closure, a frame.
 
     No ``Inputs`` are made, no ``Outputs`` and no checks run between the clock's two readings.
     """
