@@ -198,10 +198,13 @@ def _threaded(implementation: Implementation, inputs: Inputs, dy: Array, operati
 def _memory_binds(x: Array, dy: Array, operation: Operation, threads: int) -> dict[str, Bind]:
     """What only moves as many bytes."""
     extension = import_module("bnbench.implementations.c_fused._c_fused")
-    move, arrays = (extension.triad, (x, dy)) if operation == "backward" else (extension.copy, (x,))
+    copy, triad = extension.copy, extension.triad
 
     def bound(*, streaming: bool) -> Callable[[], object]:
-        return partial(move, *arrays, aligned(x), streaming=streaming, threads=threads)
+        to = aligned(x)
+        if operation == "backward":
+            return lambda: triad(x, dy, to, streaming=streaming, threads=threads)
+        return lambda: copy(x, to, streaming=streaming, threads=threads)
 
     return {"plain": partial(bound, streaming=False), "streamed": partial(bound, streaming=True)}
 
