@@ -112,6 +112,15 @@ def test_the_bands_are_drawn_where_the_courses_have_them(report):
     assert bands["wrong"][0] == BANDS[-1][0]
 
 
+def test_float32_is_not_judged_by_bands_that_are_meant_for_float64(report):
+    (chart,) = relative_error_charts(report)
+    panels = {panel["title"]["text"]: panel for panel in chart.spec["vconcat"]}
+    assert {"float32", "float64"} <= set(panels)
+    assert len(panels["float64"]["layer"]) > len(panels["float32"]["layer"]) == 1
+    (told,) = {"(" in row["tooltip"] for row in data_of(panels["float32"]) if "tooltip" in row}
+    assert not told
+
+
 def test_no_number_stands_in_the_worst_place_and_counts_as_beyond_the_limit(empty_report, report):
     odd = Comparison(
         quantity="dx", error=math.nan, limit=32.0, unit=NOISE.unit, got=1.0, expected=1.0, relative=math.nan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bnbench.model import Report
@@ -26,36 +26,45 @@ TINTS = (style.FASTER[0], style.EVEN, style.SLOWER[2], style.SLOWER[1])
 def relative_error_charts(report: Report) -> Iterator[Chart]:
     """The worst classic relative error of each implementation, dtype and quantity."""
     errors = digest.relative_errors(report)
-    points = [
-        {
+    judged = _judged(errors.values)
+    points = []
+    for (name, dtype, quantity), value in errors.values.items():
+        said = f"{scientific(value)} ({band(value)})" if dtype in judged else scientific(value)
+        point = {
             "implementation": visible(name),
             "dtype": visible(dtype),
             "quantity": visible(quantity),
             "error": placed(value, LEAST, MOST),
-            "tooltip": f"{scientific(value)} ({band(value)})",
-            "about": f"{visible(name)}; {visible(quantity)}, {visible(dtype)}; {scientific(value)} ({band(value)})",
+            "tooltip": said,
+            "about": f"{visible(name)}; {visible(quantity)}, {visible(dtype)}; {said}",
         }
-        for (name, dtype, quantity), value in errors.values.items()
-    ]
+        points.append(point)
     if points:
         yield Chart(
             name="relative_errors",
             title="Relative error, the worst over cases",
             finding=_bands_said(errors.values),
-            spec=_bands_spec(points, [visible(quantity) for quantity in errors.quantities]),
+            spec=_bands_spec(points, [visible(quantity) for quantity in errors.quantities], map(visible, judged)),
         )
 
 
+def _judged(values: Mapping[tuple[str, str, str], float]) -> set[str]:
+    """The dtypes whose errors the bands are for: float64 or, in a report without it, what there is."""
+    found = {dtype for _, dtype, _ in values}
+    return {"float64"} & found or found
+
+
 def _bands_said(values: Mapping[tuple[str, str, str], float]) -> str:
-    # The bands are meant for float64; a report without it has them for what there is.
-    meant = {key: value for key, value in values.items() if key[1] == "float64"} or values
-    counts = Counter(map(band, meant.values()))
+    judged = _judged(values)
+    counts = Counter(band(value) for (_, dtype, _), value in values.items() if dtype in judged)
     said = [f"{counts[word]} {word}" for word in WORDS if counts[word]]
     shares = f"all {said[0]}" if len(said) == 1 else ", ".join(said)
-    return f"Of the worst relative errors{' in float64' if meant is not values else ''}, {shares}."
+    return f"Of the worst relative errors{' in float64' if judged == {'float64'} else ''}, {shares}."
 
 
-def _bands_spec(points: Sequence[Mapping[str, Any]], quantities: Sequence[str]) -> dict[str, Any]:
+def _bands_spec(
+    points: Sequence[Mapping[str, Any]], quantities: Sequence[str], judged: Iterable[str]
+) -> dict[str, Any]:
     x = {
         "field": "error",
         "type": "quantitative",
@@ -76,6 +85,7 @@ def _bands_spec(points: Sequence[Mapping[str, Any]], quantities: Sequence[str]) 
     told = style.telling("implementation", "dtype", "quantity", "tooltip")
     look = style.channels(list(quantities), field="quantity")
     panels = []
+    banded = set(judged)
     for dtype in sorted({point["dtype"] for point in points}, reverse=True):
         own = [point for point in points if point["dtype"] == dtype]
         drawn = {
@@ -88,7 +98,7 @@ def _bands_spec(points: Sequence[Mapping[str, Any]], quantities: Sequence[str]) 
                 "title": {"text": dtype, "fontSize": 12.5, "offset": 18},
                 "width": WIDTH,
                 "height": {"step": ROW},
-                "layer": [*background, drawn],
+                "layer": [*background, drawn] if dtype in banded else [drawn],
             }
         )
     return {"vconcat": panels, "resolve": {"scale": {"color": "shared", "shape": "shared"}}}
