@@ -121,17 +121,26 @@ static bn_cut cut_into(size_t channels, size_t all_channels, size_t parts, size_
     return (bn_cut){channels, (all_channels + channels - 1) / channels, parts, threads};
 }
 
+/* Into how many parts lines are cut, whatever the threads: the sums of parts are rounded. */
+static size_t parts_of_lines(bn_lines lines) { return clamp(1, lines.lines / LINES_PER_PART, PARTS); }
+
 /* Panels of a wide line, so that what is kept for each column stays in the nearest cache. What is streamed comes from
  * memory, which wants whole lines; and so do lines that are folded. */
-static bn_cut cut_lines(bn_shape shape, bn_lines lines, size_t itemsize, int is_streamed, size_t threads)
+static bn_cut cut_lines(bn_shape shape, bn_lines lines, size_t parts, size_t itemsize, int is_streamed, size_t threads)
 {
-    const size_t parts = clamp(1, lines.lines / LINES_PER_PART, PARTS);
     size_t channels = shape.channels;
     if (lines.fold == 1 && !is_streamed)
         channels = PANEL_BYTES / itemsize / shape.spatial;
     if (lines.fold == 1 && parts == 1 && threads > 1) /* whole cache lines for each thread */
         channels = min_size(channels, padded((shape.channels + threads - 1) / threads));
     return cut_into(channels, shape.channels, parts, threads);
+}
+
+/* Where nothing is learnt any cut will do: parts of neighbouring rows. Of rows that two threads shared, each would ask
+ * the other's core for what it reads ahead of itself. */
+static size_t parts_without_learning(size_t rows, size_t threads)
+{
+    return threads == 1 ? 1 : min_size(rows, PARTS * threads);
 }
 
 /* Neighbouring channels that make a long run in memory and still fit a cache, so many bytes of the whole batch. */
