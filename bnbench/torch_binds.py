@@ -40,5 +40,10 @@ def torch_binds(inputs: Inputs, dy: Array, operation: Operation, device: str = "
         binds["torch_channels_last"] = partial(call, *last)
     if operation != "backward":  # whose kernel takes no out=
         out = torch.from_numpy(aligned(inputs.x)).to(device), torch.empty_like(gamma), torch.empty_like(gamma)
-        binds["torch_out"] = lambda: partial(cast("Callable[..., object]", call(x, g)), out=out)
+        binds["torch_out"] = lambda: _writing(cast("Callable[..., object]", call(x, g)), out)
     return binds
+
+
+def _writing(forward: Callable[..., object], out: object) -> Callable[[], object]:
+    # Not another partial: it would copy its keyword in every call.
+    return lambda: forward(out=out)
